@@ -1,0 +1,75 @@
+"""gmrl_lab: how wrong are the gradients of gradient-based meta-reinforcement learning, and why?
+
+`import gmrl_lab as gl` gives the core, which needs NumPy and PyTorch alone. `gl.explorers`, `gl.plots`, `gl.checks`
+and `gl.predictions` load when they are first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from gmrl_lab import exact
+from gmrl_lab.estimators import AD, LVC, DiCE, Estimator, LoadedDiCE, TayPO2
+from gmrl_lab.mdp import TabularMDP, random_mdp
+from gmrl_lab.meta import ProductTerms, meta_gradient, meta_gradient_by_product
+from gmrl_lab.metrics import accuracy, bias, covariance_trace, mse_split, sum_of_std
+from gmrl_lab.oracles import Baseline, Exact, Expected, Perturbed, Problem, Sampled
+from gmrl_lab.rollout import Trajectories, enumerate_samples, sample
+from gmrl_lab.seeding import generators
+from gmrl_lab.steps import Steps
+from gmrl_lab.tasks import LIRPG, MAML, Task
+
+if TYPE_CHECKING:
+    from gmrl_lab import checks, explorers, plots, predictions
+
+__version__ = "0.1.0"
+
+_LAZY = ("checks", "explorers", "plots", "predictions")
+
+__all__ = [
+    "AD",
+    "LIRPG",
+    "LVC",
+    "MAML",
+    "Baseline",
+    "DiCE",
+    "Estimator",
+    "Exact",
+    "Expected",
+    "LoadedDiCE",
+    "Perturbed",
+    "Problem",
+    "ProductTerms",
+    "Sampled",
+    "Steps",
+    "TabularMDP",
+    "Task",
+    "TayPO2",
+    "Trajectories",
+    "accuracy",
+    "bias",
+    "checks",
+    "covariance_trace",
+    "enumerate_samples",
+    "exact",
+    "explorers",
+    "generators",
+    "meta_gradient",
+    "meta_gradient_by_product",
+    "mse_split",
+    "plots",
+    "predictions",
+    "random_mdp",
+    "sample",
+    "sum_of_std",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the parts that need Jupyter, Plotly or pandas only when they are used (PEP 562)."""
+    if name in _LAZY:
+        return import_module(f"gmrl_lab.{name}")
+    raise AttributeError(f"module 'gmrl_lab' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,68 @@
+"""Clear errors: each names the argument, the value that was given, and what is allowed."""
+
+import math
+
+import torch
+from torch import Tensor
+
+Number = int | float
+
+
+def bad(name: str, value: object, allowed: str) -> ValueError:
+    """The one form of every error message: argument, value, what is allowed."""
+    return ValueError(f"{name}: got {value}, allowed is {allowed}")
+
+
+def check_whole(name: str, value: int, least: int) -> None:
+    """Raise unless `value` is a whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise bad(name, repr(value), f"a whole number >= {least}")
+
+
+def check_interval(name: str, value: Number | Tensor, low: float, high: float, *, open_high: bool = False) -> None:
+    """Raise unless every entry of `value` lies in [low, high], or in [low, high) with `open_high`."""
+    values = torch.as_tensor(value).detach()
+    inside = (values >= low) & ((values < high) if open_high else (values <= high))
+    if not bool(inside.all()):  # NaN compares false, so it lands here too
+        worst = values[~inside].flatten()[0].item()
+        raise bad(name, worst, f"the interval [{low:g}, {high:g}{')' if open_high else ']'}")
+
+
+def check_positive(name: str, value: Number) -> None:
+    """Raise unless `value` is a finite number above zero."""
+    if not (math.isfinite(value) and value > 0):
+        raise bad(name, value, "a finite number > 0")
+
+
+def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Raise unless `value` is one of `choices`."""
+    if value not in choices:
+        raise bad(name, repr(value), "one of " + ", ".join(map(repr, choices)))
+
+
+def check_finite(name: str, value: Tensor, where: str = "") -> None:
+    """Raise if `value` holds NaN or an infinity; the message counts them and gives the first index."""
+    wrong = ~torch.isfinite(value.detach())
+    if bool(wrong.any()):
+        first = tuple(wrong.nonzero()[0].tolist())
+        entry = value.detach()[first].item()
+        raise bad(
+            f"{name}{where}", f"{entry} at index {first} ({int(wrong.sum())} entries not finite)", "finite numbers"
+        )
+
+
+def check_like(name: str, value: Tensor, other_name: str, other: Tensor) -> None:
+    """Raise unless `value` has the dtype and the device of `other`."""
+    if value.dtype != other.dtype or value.device != other.device:
+        raise bad(
+            name,
+            f"{value.dtype} on {value.device}",
+            f"{other.dtype} on {other.device}, as {other_name} (move one with .to(...))",
+        )
+
+
+def check_trailing(name: str, value: Tensor, shape: tuple[int, ...]) -> None:
+    """Raise unless the last dimensions of `value` are `shape`."""
+    if tuple(value.shape[value.ndim - len(shape) :]) != shape or value.ndim < len(shape):
+        wanted = ", ".join(map(str, shape))
+        raise bad(name, f"shape {tuple(value.shape)}", f"shape (..., {wanted})")

@@ -1,0 +1,316 @@
+"""Oracles: three ways, and a sabotaged one, to supply a derivative of a problem's objective.
+
+An oracle turns a `Problem` into a scalar whose automatic derivatives are used: `Exact` the true objective,
+`Sampled` an estimator's surrogate on fresh trajectories, `Expected` that surrogate's expectation. Which oracle
+gives the inner update, its Jacobian and the outer gradient is the whole of the paper's decomposition.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from gmrl_lab import exact
+from gmrl_lab._tensors import broadcast_shapes
+from gmrl_lab._validate import bad, check_choice, check_finite, check_interval, check_positive, check_whole
+from gmrl_lab.estimators import Estimator, ExpectedEstimator
+from gmrl_lab.mdp import TabularMDP
+from gmrl_lab.rollout import Trajectories, log_prob, lookup, sample
+from gmrl_lab.seeding import Generators, Streams, check_generator, normal
+from gmrl_lab.steps import Steps
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A tabular MDP with a softmax policy, either of which may depend on meta-parameters.
+
+    Args:
+        mdp: its rewards and discount may carry φ.
+        logits: `(..., S, A)`, may carry φ and θ.
+
+    Taught in lesson 02.
+    """
+
+    mdp: TabularMDP
+    logits: Tensor
+
+
+class Oracle(Protocol):
+    """Supplies a scalar per batch element whose automatic derivatives are used."""
+
+    @property
+    def is_random(self) -> bool:
+        """Whether `surrogate` needs a generator."""
+        ...
+
+    def surrogate(self, problem: Problem, generator: Streams | Generators | None = None) -> Tensor:
+        """`(...)`, differentiable in whatever `problem` carries."""
+        ...
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The value table V̂ that estimators use as baseline and bootstrap: the exact values plus noise.
+
+        V̂ = V + noise · ε · ‖V‖₂ / S,   ε ~ N(0, 1) for each state
+
+    Args:
+        noise: the coefficient, ≥ 0; 1 in the paper's Table 2.
+        per: "call" draws ε once per call, for all its trajectories (as published); "trajectory" once for each.
+        seed: None redraws ε at every call; an integer fixes ε, the same at each call and in each trial.
+
+    Raises:
+        ValueError: for a negative or infinite noise, an unknown `per`, a negative seed.
+
+    Taught in lesson 02.
+    """
+
+    noise: float = 1.0
+    per: str = "call"
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.noise < float("inf"):
+            raise bad("noise", self.noise, "a finite number >= 0")
+        check_choice("per", self.per, ("call", "trajectory"))
+        if self.seed is not None:
+            check_whole("seed", self.seed, 0)
+
+    @property
+    def is_random(self) -> bool:
+        """Whether drawing ε needs a generator."""
+        return self.noise > 0 and self.seed is None
+
+    def values(self, problem: Problem, generator: Generators | None, n_trajectories: int = 1) -> Tensor:
+        """V̂ of the current policy, `(..., 1 or n, S)`; it carries φ, never θ, and no φ through the noise."""
+        exactly = exact.value(problem.mdp, problem.logits.detach())
+        if self.noise == 0:
+            return exactly.unsqueeze(-2)
+        rows = 1 if self.per == "call" else n_trajectories
+        shape = (*exactly.shape[:-1], rows, exactly.shape[-1])
+        norm: Tensor = torch.linalg.vector_norm(exactly.detach(), dim=-1)
+        scale = self.noise * norm / exactly.shape[-1]
+        return exactly.unsqueeze(-2) + scale[..., None, None] * self._draw(shape, generator, exactly)
+
+    def _draw(self, shape: tuple[int, ...], generator: Generators | None, like: Tensor) -> Tensor:
+        if self.seed is not None:
+            fixed = torch.Generator(like.device).manual_seed(self.seed)
+            return normal(shape[-2:], fixed, like).expand(shape)
+        if generator is None:
+            raise bad("generator", None, "a torch.Generator (or one per trial): Baseline noise draws random numbers")
+        check_generator(generator, like.device, shape[0] if len(shape) > 2 else None)
+        return normal(shape, generator, like)
+
+
+@dataclass(frozen=True)
+class Exact:
+    """The true objective.
+
+    Args:
+        horizon: None for the infinite horizon; T for the T-step return.
+        bootstrap: with a horizon, add γᵀ V(s_T) with V at the detached logits: the target that matches every
+            estimator with a bootstrap. False adds nothing: the target of DiCE.
+
+    Raises:
+        ValueError: for a horizon below 1.
+
+    Taught in lesson 02.
+    """
+
+    horizon: int | None = None
+    bootstrap: bool = True
+    is_random = False
+
+    def __post_init__(self) -> None:
+        if self.horizon is not None:
+            check_whole("horizon", self.horizon, 1)
+
+    def surrogate(self, problem: Problem, generator: Streams | Generators | None = None) -> Tensor:
+        """J(φ, θ), `(...)`."""
+        if self.horizon is None or not self.bootstrap:
+            return exact.objective(problem.mdp, problem.logits, self.horizon)
+        terminal = exact.value(problem.mdp, problem.logits.detach())
+        return exact.objective(problem.mdp, problem.logits, self.horizon, terminal)
+
+
+@dataclass(frozen=True, eq=False)
+class Sampled:
+    """An estimator's surrogate on trajectories rolled out from the detached policy.
+
+    Args:
+        estimator: anything with `surrogate(steps)`.
+        n_trajectories: n, the sample size |τ|.
+        horizon: T.
+        gae_lambda: λ of the advantage estimate, in [0, 1].
+        baseline: V̂; None for no baseline and no bootstrap. DiCE ignores it.
+        grad_baseline: whether meta-parameters are differentiated through V̂.
+        clip: cap on the off-policy weight π/μ of each step (its gradient is kept); None for none.
+        trajectories: stored trajectories to use instead of fresh ones: the off-policy case.
+
+    Raises:
+        ValueError: for numbers outside their range, or an n or horizon that is not that of `trajectories`.
+
+    Taught in lesson 02.
+    """
+
+    estimator: Estimator
+    n_trajectories: int
+    horizon: int = 20
+    gae_lambda: float = 1.0
+    baseline: Baseline | None = Baseline()
+    grad_baseline: bool = True
+    clip: float | None = None
+    trajectories: Trajectories | None = None
+
+    def __post_init__(self) -> None:
+        check_whole("n_trajectories", self.n_trajectories, 1)
+        _check_settings(self.horizon, self.gae_lambda)
+        if self.clip is not None:
+            check_positive("clip", self.clip)
+        stored = self.trajectories
+        if stored is not None and (stored.n_trajectories, stored.horizon) != (self.n_trajectories, self.horizon):
+            raise bad(
+                "trajectories",
+                f"n = {stored.n_trajectories}, horizon = {stored.horizon}",
+                f"n_trajectories = {self.n_trajectories}, horizon = {self.horizon}, as this oracle",
+            )
+
+    @property
+    def is_random(self) -> bool:
+        """True, unless trajectories are stored and the baseline has no fresh noise."""
+        return self.trajectories is None or (self.baseline is not None and self.baseline.is_random)
+
+    def surrogate(self, problem: Problem, generator: Streams | Generators | None = None) -> Tensor:
+        """The estimator's surrogate, `(...)`."""
+        streams = Streams.of(generator, "Sampled") if self.is_random else None
+        trajectories = self.trajectories
+        if trajectories is None:
+            assert streams is not None
+            trajectories = sample(
+                problem.mdp, problem.logits, self.n_trajectories, self.horizon, generator=streams.rollout
+            )
+        return self.estimator.surrogate(self.steps(problem, trajectories, streams))
+
+    def steps(self, problem: Problem, trajectories: Trajectories, streams: Streams | None = None) -> Steps:
+        """What the estimator sees of `trajectories` in `problem`."""
+        states, actions = trajectories.states, trajectories.actions
+        current = log_prob(problem.logits, states, actions)
+        values = _values(self.baseline, problem, self.grad_baseline, streams, self.n_trajectories)
+        along = _along(values, states)
+        behaviour = None
+        if self.trajectories is not None:
+            behaviour = trajectories.behaviour_log_prob
+            if self.clip is not None:
+                behaviour = torch.maximum(behaviour, current.detach() - torch.tensor(self.clip).log().to(behaviour))
+        return Steps(
+            log_prob=current,
+            reward=lookup(problem.mdp.rewards, states, actions),
+            value=along[..., :-1],
+            next_value=along[..., 1:],
+            discount=problem.mdp.discount,
+            behaviour_log_prob=behaviour,
+            gae_lambda=self.gae_lambda,
+        )
+
+
+@dataclass(frozen=True)
+class Expected:
+    """An estimator's expected surrogate: `Sampled` with infinitely many trajectories ("B", bias only).
+
+    Arguments as for `Sampled`, without n. With noise redrawn per trajectory the expectation is the noiseless one,
+    since every surrogate is affine in V̂.
+
+    Raises:
+        ValueError: for numbers outside their range, or an estimator without `expected_surrogate`.
+
+    Taught in lesson 02.
+    """
+
+    estimator: ExpectedEstimator
+    horizon: int = 20
+    gae_lambda: float = 1.0
+    baseline: Baseline | None = Baseline()
+    grad_baseline: bool = True
+
+    def __post_init__(self) -> None:
+        _check_settings(self.horizon, self.gae_lambda)
+        if not isinstance(self.estimator, ExpectedEstimator):
+            raise bad("estimator", self.estimator, "an estimator with a method expected_surrogate")
+
+    @property
+    def is_random(self) -> bool:
+        """Whether the value baseline draws noise at each call."""
+        baseline = self._mean_baseline()
+        return baseline is not None and baseline.is_random
+
+    def surrogate(self, problem: Problem, generator: Streams | Generators | None = None) -> Tensor:
+        """The expectation of the estimator's surrogate, `(...)`."""
+        streams = Streams.of(generator, "Expected with value noise") if self.is_random else None
+        values = _values(self._mean_baseline(), problem, self.grad_baseline, streams, 1)
+        return self.estimator.expected_surrogate(
+            problem.mdp,
+            problem.logits,
+            behaviour=problem.logits.detach().softmax(-1),
+            baseline=values.squeeze(-2),
+            horizon=self.horizon,
+            gae_lambda=self.gae_lambda,
+        )
+
+    def _mean_baseline(self) -> Baseline | None:
+        per_trajectory = self.baseline is not None and self.baseline.per == "trajectory"
+        return replace(self.baseline, noise=0.0) if self.baseline and per_trajectory else self.baseline
+
+
+@dataclass(frozen=True, eq=False)
+class Perturbed:
+    """Another oracle with a known error in its Hessian (the paper's Figure 2(d)).
+
+    Adds mean(θ² ⊙ M) over the S·A logits to the surrogate, so that the Hessian is off by diag(2 M / (S·A)).
+
+    Args:
+        oracle: the oracle to disturb.
+        curvature: M, a number or `(..., S, A)`.
+
+    Raises:
+        ValueError: if `curvature` is not finite.
+
+    Taught in lesson 05.
+    """
+
+    oracle: Oracle
+    curvature: Tensor | float
+
+    def __post_init__(self) -> None:
+        check_finite("curvature", torch.as_tensor(self.curvature))
+
+    @property
+    def is_random(self) -> bool:
+        """As the oracle within."""
+        return self.oracle.is_random
+
+    def surrogate(self, problem: Problem, generator: Streams | Generators | None = None) -> Tensor:
+        """The surrogate of the oracle within, plus mean(θ² ⊙ M), `(...)`."""
+        return self.oracle.surrogate(problem, generator) + (problem.logits**2 * self.curvature).mean((-1, -2))
+
+
+def _check_settings(horizon: int, gae_lambda: float) -> None:
+    check_whole("horizon", horizon, 1)
+    check_interval("gae_lambda", gae_lambda, 0.0, 1.0)
+
+
+def _values(
+    baseline: Baseline | None, problem: Problem, grad_baseline: bool, streams: Streams | None, n_trajectories: int
+) -> Tensor:
+    """V̂ as `(..., 1 or n, S)`, without φ unless `grad_baseline`."""
+    if baseline is None:
+        return torch.zeros_like(problem.logits.detach()[..., :1, :, 0])
+    values = baseline.values(problem, None if streams is None else streams.noise, n_trajectories)
+    return values if grad_baseline else values.detach()
+
+
+def _along(values: Tensor, states: Tensor) -> Tensor:
+    """V̂(s_0) … V̂(s_T) along trajectories, `(..., n, T + 1)`."""
+    batch = broadcast_shapes(values.shape[:-2], states.shape[:-2])
+    rows = states.shape[-2]
+    return values.expand(*batch, rows, -1).gather(-1, states.expand(*batch, -1, -1))

@@ -1,0 +1,259 @@
+"""Sampled trajectories of tabular MDPs: the only hot loop. And all of them, where they can be counted."""
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gmrl_lab._tensors import broadcast_shapes, split_last
+from gmrl_lab._validate import bad, check_whole
+from gmrl_lab.exact import check_theta
+from gmrl_lab.mdp import TabularMDP, cumulative
+from gmrl_lab.seeding import Generators, check_generator, fill_uniform
+
+DEFAULT_MEMORY_BUDGET = 256 * 2**20
+"""Bytes of working memory that `sample` may use beside its result."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectories:
+    """Trajectories and the policy that made them.
+
+    Args:
+        states: s_0 … s_T, integers `(..., n, T + 1)`.
+        actions: a_0 … a_{T−1}, integers `(..., n, T)`.
+        behaviour_log_prob: log μ(a_t|s_t) of the policy that acted, `(..., n, T)`, without gradient.
+
+    Rewards are not stored: they are looked up in the MDP, so that they may depend on meta-parameters.
+
+    Raises:
+        ValueError: if the shapes do not belong together.
+
+    Taught in lesson 01.
+    """
+
+    states: Tensor
+    actions: Tensor
+    behaviour_log_prob: Tensor
+
+    def __post_init__(self) -> None:
+        if self.actions.ndim < 2:
+            raise bad("actions", f"shape {tuple(self.actions.shape)}", "shape (..., n, T)")
+        steps = tuple(self.actions.shape)
+        for name, tensor, shape in (
+            ("states", self.states, (*steps[:-1], steps[-1] + 1)),
+            ("behaviour_log_prob", self.behaviour_log_prob, steps),
+        ):
+            if tuple(tensor.shape) != shape:
+                raise bad(name, f"shape {tuple(tensor.shape)}", f"shape {shape}, to fit the actions")
+
+    @property
+    def n_trajectories(self) -> int:
+        """Number n of trajectories in one estimate."""
+        return int(self.actions.shape[-2])
+
+    @property
+    def horizon(self) -> int:
+        """Number of steps T."""
+        return int(self.actions.shape[-1])
+
+
+def sample(
+    mdp: TabularMDP,
+    theta: Tensor,
+    n_trajectories: int,
+    horizon: int = 20,
+    *,
+    generator: Generators,
+    memory_budget: int = DEFAULT_MEMORY_BUDGET,
+) -> Trajectories:
+    """Roll out the softmax policy of `theta` from the start state.
+
+    Each trajectory uses one row of uniform numbers, action and next state in turn, through the inverse of the
+    cumulative distribution: on the CPU the result does not depend on `memory_budget`, and a small change of
+    `theta` with the same seed changes few trajectories.
+
+    Args:
+        mdp: batch of MDPs.
+        theta: policy logits `(..., S, A)`; no gradient flows.
+        n_trajectories: n, per batch element.
+        horizon: T, steps per trajectory. Episodes do not stop early: an absorbing state goes on with its reward.
+        generator: one `torch.Generator`, or one for each element of the leading dimension.
+        memory_budget: bytes of working memory; more trajectories are sampled in chunks.
+
+    Returns:
+        `Trajectories` with the broadcast batch dimensions of `mdp` and `theta`.
+
+    Raises:
+        ValueError: for n or horizon below 1, bad logits, a generator elsewhere, a budget below one trajectory.
+
+    Taught in lesson 01.
+    """
+    check_whole("n_trajectories", n_trajectories, 1)
+    check_whole("horizon", horizon, 1)
+    theta = theta.detach()
+    check_theta(mdp, theta)
+    batch = broadcast_shapes(mdp.batch_shape, theta.shape[:-2])
+    check_generator(generator, mdp.device, batch[0] if batch else None)
+    tables = _Tables.of(mdp, theta, batch)
+    total = math.prod(batch) * n_trajectories
+    per_trajectory = 8 * (4 * horizon + 4 + mdp.n_states + mdp.n_actions)
+    if memory_budget < per_trajectory:
+        raise bad("memory_budget", memory_budget, f"at least the {per_trajectory} bytes of one trajectory")
+    chunk = min(total, memory_budget // per_trajectory)
+    states = torch.empty(total, horizon + 1, dtype=torch.long, device=mdp.device)
+    actions = torch.empty(total, horizon, dtype=torch.long, device=mdp.device)
+    rows_each = total // batch[0] if batch else total
+    for first in range(0, total, chunk):
+        part = slice(first, min(first + chunk, total))
+        buffer = torch.empty(part.stop - first, 2 * horizon + 1, dtype=tables.policy.table.dtype, device=mdp.device)
+        uniform = fill_uniform(buffer, first, rows_each, generator)
+        element = torch.arange(part.start, part.stop, device=mdp.device) // n_trajectories
+        tables.roll(uniform, element, states[part], actions[part])
+    shape = (*batch, n_trajectories)
+    states, actions = states.view(*shape, horizon + 1), actions.view(*shape, horizon)
+    return Trajectories(states, actions, log_prob(theta, states, actions))
+
+
+def log_prob(theta: Tensor, states: Tensor, actions: Tensor) -> Tensor:
+    """log π_θ(a_t|s_t) along trajectories, `(..., n, T)`, differentiable in `theta`."""
+    return lookup(theta.log_softmax(-1), states, actions)
+
+
+def lookup(table: Tensor, states: Tensor, actions: Tensor) -> Tensor:
+    """table[s_t, a_t] along trajectories: a table `(..., S, A)` gives `(..., n, T)`, differentiable."""
+    n_actions = table.shape[-1]
+    index = (states[..., : actions.shape[-1]] * n_actions + actions).flatten(-2)
+    flat = table.flatten(-2)
+    batch = broadcast_shapes(flat.shape[:-1], index.shape[:-1])
+    taken = flat.expand(*batch, -1).gather(-1, index.expand(*batch, -1))
+    return split_last(taken, actions.shape[-2:])
+
+
+def enumerate_samples(
+    mdp: TabularMDP, theta: Tensor, horizon: int, n_trajectories: int = 1
+) -> tuple[Trajectories, Tensor]:
+    """Every possible sample of n trajectories of a tiny MDP, and its probability.
+
+    The order of trajectories in a sample does not matter to any estimator, so each multiset stands once, with the
+    multinomial probability of all its orders. Then E[f(sample)] = Σ probability · f(sample) exactly: sampling,
+    with all its biases, without any randomness.
+
+    Args:
+        mdp: one MDP, no batch.
+        theta: policy logits `(S, A)`.
+        horizon, n_trajectories: T and n; at most 200,000 samples.
+
+    Returns:
+        `Trajectories` of shape `(M, n, T)` for M samples, and probabilities `(M,)`, detached, which sum to 1.
+
+    Raises:
+        ValueError: for a batch, or more than 200,000 samples.
+
+    Taught in lesson 02.
+    """
+    check_whole("horizon", horizon, 1)
+    check_whole("n_trajectories", n_trajectories, 1)
+    check_theta(mdp, theta)
+    if mdp.batch_shape or theta.ndim != 2:
+        raise bad("mdp", f"batch {tuple(mdp.batch_shape)}, theta {tuple(theta.shape)}", "one MDP and logits (S, A)")
+    states, actions, probability = _all_paths(mdp, theta.detach(), horizon)
+    n_paths = len(probability)
+    n_samples = math.comb(n_paths + n_trajectories - 1, n_trajectories)
+    if n_samples > 200_000:
+        raise bad("n_trajectories", f"{n_samples} samples of {n_paths} trajectories", "at most 200000 samples")
+    multisets = list(itertools.combinations_with_replacement(range(n_paths), n_trajectories))
+    orders = [math.factorial(n_trajectories) / math.prod(math.factorial(s.count(i)) for i in set(s)) for s in multisets]
+    index = torch.tensor(multisets, device=mdp.device)
+    weight = torch.tensor(orders, dtype=mdp.dtype, device=mdp.device) * probability[index].prod(-1)
+    states, actions = states[index], actions[index]
+    return Trajectories(states, actions, log_prob(theta.detach(), states, actions)), weight
+
+
+def _all_paths(mdp: TabularMDP, theta: Tensor, horizon: int) -> tuple[Tensor, Tensor, Tensor]:
+    """All trajectories of positive probability: states (N, T + 1), actions (N, T), probabilities (N,)."""
+    policy = theta.softmax(-1)
+    states = mdp.start_distribution.nonzero()
+    actions = states[:, :0]
+    probability = mdp.start_distribution[states[:, 0]]
+    for _ in range(horizon):
+        here = states[:, -1]
+        joint = probability[:, None, None] * policy[here].unsqueeze(-1) * mdp.transitions[here]
+        path, action, following = joint.nonzero(as_tuple=True)
+        if len(path) > 200_000:
+            raise bad("horizon", f"{horizon}, more than {len(path)} trajectories", "at most 200000 trajectories")
+        states = torch.cat([states[path], following.unsqueeze(-1)], -1)
+        actions = torch.cat([actions[path], action.unsqueeze(-1)], -1)
+        probability = joint[path, action, following]
+    return states, actions, probability.detach()
+
+
+@dataclass(frozen=True, eq=False)
+class _Tables:
+    """What the hot loop reads: search tables, and which model each batch element uses."""
+
+    start: "_Search"
+    policy: "_Search"
+    transitions: "_Search"
+    model: Tensor
+    n_states: int
+    n_actions: int
+
+    @classmethod
+    def of(cls, mdp: TabularMDP, theta: Tensor, batch: torch.Size) -> "_Tables":
+        models = mdp.transition_cdf.shape[:-3]
+        start = cumulative(mdp.start_distribution).expand(*batch, -1)
+        policy = cumulative(theta.softmax(-1)).expand(*batch, -1, -1)
+        return cls(
+            _Search.of(start),
+            _Search.of(policy),
+            _Search.of(mdp.transition_cdf),
+            torch.arange(math.prod(models), device=mdp.device).view(models).expand(batch).reshape(-1),
+            mdp.n_states,
+            mdp.n_actions,
+        )
+
+    def roll(self, uniform: Tensor, element: Tensor, states: Tensor, actions: Tensor) -> None:
+        """Write trajectories into `states` (N, T + 1) and `actions` (N, T); `element` is each one's batch element."""
+        draws = uniform.t().contiguous()  # time first: each step then reads and writes whole lines of memory
+        visited = torch.empty(states.shape[::-1], dtype=torch.long, device=states.device)
+        taken = torch.empty(actions.shape[::-1], dtype=torch.long, device=states.device)
+        policy_row = element * self.n_states
+        model_row = self.model[element] * (self.n_states * self.n_actions)
+        state = self.start.draw(element, draws[0])
+        visited[0] = state
+        for t in range(len(taken)):
+            action = self.policy.draw(policy_row + state, draws[2 * t + 1])
+            row = torch.add(model_row + action, state, alpha=self.n_actions)
+            state = self.transitions.draw(row, draws[2 * t + 2])
+            taken[t] = action
+            visited[t + 1] = state
+        states.copy_(visited.t())
+        actions.copy_(taken.t())
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """Cumulative distributions, one per row, padded to a power of two and laid end to end."""
+
+    table: Tensor
+    width: int
+
+    @classmethod
+    def of(cls, cdf: Tensor) -> "_Search":
+        n = cdf.shape[-1]
+        width = 1 << (n - 1).bit_length()
+        return cls(torch.nn.functional.pad(cdf.reshape(-1, n), (0, width - n), value=1.0).flatten(), width)
+
+    def draw(self, row: Tensor, uniform: Tensor) -> Tensor:
+        """The first outcome of each row whose cumulative probability exceeds the uniform number, by bisection."""
+        first = row * self.width
+        position = first
+        half = self.width // 2
+        while half:
+            below = self.table[half - 1 :].index_select(0, position) <= uniform
+            position = torch.add(position, below, alpha=half)
+            half //= 2
+        return position - first

@@ -1,0 +1,7 @@
+"""The algorithms of the paper's Table 1, one short file each."""
+
+from gmrl_lab.tasks.base import Task
+from gmrl_lab.tasks.lirpg import LIRPG
+from gmrl_lab.tasks.maml import MAML
+
+__all__ = ["LIRPG", "MAML", "Task"]

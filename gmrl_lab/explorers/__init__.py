@@ -1,0 +1,41 @@
+"""Interactive explorers: a settings dataclass, a pure `compute`, a pure `draw`, and `Explorer` to wire them."""
+
+from gmrl_lab.explorers.controls import (
+    Controls,
+    choice,
+    integer,
+    log_slider,
+    number,
+    powers_of_two,
+    slider,
+    steps,
+    switch,
+    toggles,
+)
+from gmrl_lab.explorers.decomposition import maml_decomposition
+from gmrl_lab.explorers.explorer import Explorer
+from gmrl_lab.explorers.figures import show
+from gmrl_lab.explorers.first_order import policy_gradient
+from gmrl_lab.plots import DASHES, MARKERS, OKABE_ITO, base_layout, line_style
+
+__all__ = [
+    "DASHES",
+    "MARKERS",
+    "OKABE_ITO",
+    "Controls",
+    "Explorer",
+    "base_layout",
+    "choice",
+    "integer",
+    "line_style",
+    "log_slider",
+    "maml_decomposition",
+    "number",
+    "policy_gradient",
+    "powers_of_two",
+    "show",
+    "slider",
+    "steps",
+    "switch",
+    "toggles",
+]

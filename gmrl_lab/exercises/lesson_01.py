@@ -1,4 +1,4 @@
-"""Exercises of lesson 01: the score, returns and baselines, and what autodiff makes of an expression, once and twice."""
+"""Exercises of lesson 01: the score, returns, baselines, and what autodiff makes of an expression, once and twice."""
 
 from __future__ import annotations
 

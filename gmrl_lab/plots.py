@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import plotly.graph_objects as go
+from torch import Tensor
+
+from gmrl_lab.metrics import bias, mse_split
 
 Trace = dict[str, Any]
 """A Plotly trace as a plain dictionary: go.Figure validates it once, which is far cheaper than building objects."""
@@ -160,6 +163,20 @@ def dots(x: Sequence[object], means: Sequence[float], halves: Sequence[float], n
     }
 
 
+def error_bars(estimates: Tensor, exact: Tensor) -> list[Trace]:
+    """Squared bias (debiased, ± 95%) stacked with variance, beside their sum, the MSE; all relative to ‖exact‖²."""
+    scale = exact.square().sum()
+    bias_squared, variance, mse = ((part / scale).item() for part in mse_split(estimates, exact))
+    half = 1.96 * (bias(estimates, exact).standard_error / scale).item()
+    interval = {"type": "data", "array": [half], "color": OKABE_ITO["black"]}
+    stacked, total = "bias² + variance", "MSE"
+    return [
+        _bar("bias² ± 95%", stacked, bias_squared, {"color": OKABE_ITO["vermillion"]}) | {"error_y": interval},
+        _bar("variance", stacked, variance, {"color": OKABE_ITO["sky blue"], "pattern": {"shape": "/"}}),
+        _bar("MSE", total, mse, {"color": "#bbbbbb"}),
+    ]
+
+
 def scatter_around(name: str, values: Sequence[float], index: int = 0) -> list[Trace]:
     """All values as points above one name, side by side, and their mean with a 95% interval; none where undefined."""
     known = [value for value in values if value == value]
@@ -186,6 +203,11 @@ def scatter_around(name: str, values: Sequence[float], index: int = 0) -> list[T
         "showlegend": False,
     }
     return [points, summary]
+
+
+def _bar(name: str, x: str, height: float, marker: dict[str, object]) -> Trace:
+    outline = {"line": {"color": "#444444", "width": 1}}
+    return {"type": "bar", "name": name, "x": [x], "y": [height], "marker": marker | outline}
 
 
 def _transparent(colour: str, opacity: float) -> str:

@@ -13,7 +13,7 @@ import gmrl_lab as gl
 from gmrl_lab.explorers.controls import choice, log_slider, powers_of_two, slider, steps, toggles
 from gmrl_lab.explorers.explorer import Explorer
 from gmrl_lab.oracles import Oracle
-from gmrl_lab.plots import OKABE_ITO, Panel, Trace, band, scatter_around, side_by_side
+from gmrl_lab.plots import OKABE_ITO, Panel, Trace, band, error_bars, scatter_around, side_by_side
 
 ESTIMATORS = {"AD": "AD()", "LVC": "LVC()", "DiCE": "DiCE()", "Loaded DiCE": "LoadedDiCE()", "TayPO-2": "TayPO2()"}
 """Name in the list → constructor in `gmrl_lab`."""
@@ -93,7 +93,7 @@ def draw(result: Result) -> tuple[go.Figure, str]:
     """Truth and estimate by coordinate; bias² + variance = MSE; accuracy of each trial; and one line of text."""
     panels = [
         Panel("Meta-gradient by coordinate", _coordinates(result), 5, {"title": {"text": _SORTED}, "range": [-1, 100]}),
-        Panel("Error, relative to ‖∇‖²", _errors(result), 2),
+        Panel("Error, relative to ‖∇‖²", error_bars(result.estimates, result.exact), 2),
         Panel("Accuracy of each trial", _accuracies(result), 2.6, _KINDS, {"range": [-1.05, 1.05]}),
     ]
     figure = side_by_side(panels, barmode="relative", bargap=0.35)
@@ -183,24 +183,6 @@ def _coordinates(result: Result) -> list[Trace]:
     line: Trace = {"type": "scatter", "mode": "lines", "x": x, "y": truth.tolist(), "name": "exact"}
     middle, spread = band(x, mean.tolist(), (mean - std).tolist(), (mean + std).tolist(), "mean estimate ± 1 s.d.")
     return [spread, {**line, "line": {"color": OKABE_ITO["black"], "width": 2}}, middle]
-
-
-def _errors(result: Result) -> list[Trace]:
-    scale = result.exact.square().sum()
-    bias_squared, variance, mse = (part / scale for part in gl.mse_split(result.estimates, result.exact))
-    error = gl.bias(result.estimates, result.exact).standard_error / scale
-    spread = {"type": "data", "array": [1.96 * error.item()], "color": OKABE_ITO["black"]}
-    sum_, total = ["bias² + variance"], ["MSE"]
-    return [
-        _bar("bias² ± 95%", sum_, bias_squared, {"color": OKABE_ITO["vermillion"]}) | {"error_y": spread},
-        _bar("variance", sum_, variance, {"color": OKABE_ITO["sky blue"], "pattern": {"shape": "/"}}),
-        _bar("MSE", total, mse, {"color": "#bbbbbb"}),
-    ]
-
-
-def _bar(name: str, x: list[str], height: Tensor, marker: dict[str, object]) -> Trace:
-    outline = {"line": {"color": "#444444", "width": 1}}
-    return {"type": "bar", "name": name, "x": x, "y": [height.item()], "marker": marker | outline}
 
 
 def _accuracies(result: Result) -> list[Trace]:

@@ -12,7 +12,7 @@ from torch import Tensor
 import gmrl_lab as gl
 from gmrl_lab.explorers.controls import powers_of_two, slider, steps, toggles
 from gmrl_lab.explorers.explorer import Explorer
-from gmrl_lab.plots import OKABE_ITO, Panel, Trace, line_style, side_by_side
+from gmrl_lab.plots import OKABE_ITO, Panel, Trace, error_bars, line_style, side_by_side
 
 STATES, ACTIONS = ("bare", "full"), ("wait", "take")
 COORDINATES = tuple(f"{state}, {action}" for state in STATES for action in ACTIONS)
@@ -93,7 +93,7 @@ def draw(result: Result) -> tuple[go.Figure, str]:
     ticks = {"tickvals": list(range(len(COORDINATES))), "ticktext": COORDINATES, "range": [-0.6, 3.6]}
     panels = [
         Panel("∂J/∂θ, coordinate by coordinate", _coordinates(result), 5, ticks),
-        Panel("Error, relative to ‖∇J‖²", _errors(result), 2),
+        Panel("Error, relative to ‖∇J‖²", error_bars(result.estimates, result.exact), 2),
     ]
     return side_by_side(panels, barmode="relative", bargap=0.35, hovermode="closest"), _summary(result)
 
@@ -168,26 +168,6 @@ def _coordinates(result: Result) -> list[Trace]:
 
 def _marks(name: str, x: Sequence[float], y: Sequence[float], marker: dict[str, object]) -> Trace:
     return {"type": "scatter", "mode": "markers", "name": name, "x": x, "y": y, "marker": marker, "hoverinfo": "y"}
-
-
-def _errors(result: Result) -> list[Trace]:
-    scale = result.exact.square().sum()
-    bias_squared, variance, mse = ((part / scale).item() for part in gl.mse_split(result.estimates, result.exact))
-    error = 1.96 * (gl.bias(result.estimates, result.exact).standard_error / scale).item()
-    spread = {"type": "data", "array": [error], "color": OKABE_ITO["black"]}
-    stacked = "bias² + variance"
-    return [
-        _bar("bias² ± 95%", stacked, bias_squared, {"color": OKABE_ITO["vermillion"]}) | {"error_y": spread},
-        _bar("variance", stacked, variance, {"color": OKABE_ITO["sky blue"], "pattern": {"shape": "/"}}),
-        _bar("MSE", "MSE", mse, {"color": "#bbbbbb"}),
-    ]
-
-
-def _bar(name: str, x: str, height: float, marker: dict[str, object]) -> Trace:
-    return {
-        "type": "bar", "name": name, "x": [x], "y": [height],
-        "marker": {**marker, "line": {"color": "#444444", "width": 1}},
-    }  # fmt: skip
 
 
 def _summary(result: Result) -> str:

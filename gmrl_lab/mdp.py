@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gmrl_lab._tensors import broadcast_shapes
 from gmrl_lab._validate import (
     bad,
+    check_broadcast,
     check_finite,
     check_interval,
     check_like,
@@ -19,6 +19,7 @@ from gmrl_lab._validate import (
     check_trailing,
     check_whole,
 )
+from gmrl_lab.categorical import Alias
 
 if TYPE_CHECKING:
     import gymnasium
@@ -49,12 +50,15 @@ class TabularMDP:
     rewards: Tensor
     discount: Tensor
     start_state: Tensor
+    batch_shape: torch.Size
+    """The leading dimensions of all fields, broadcast together."""
 
     def __init__(
         self, transitions: Tensor, rewards: Tensor, discount: float | Tensor, start_state: int | Tensor = 0
     ) -> None:
         fields = {"transitions": transitions, "rewards": rewards, "discount": discount, "start_state": start_state}
         self.__dict__.update(self._validated(fields))
+        self.__dict__["batch_shape"] = self._batch_shape()
 
     @property
     def n_states(self) -> int:
@@ -76,13 +80,6 @@ class TabularMDP:
         """The device of all fields."""
         return self.transitions.device
 
-    @property
-    def batch_shape(self) -> torch.Size:
-        """The leading dimensions of all fields, broadcast together."""
-        start = self.start_state.shape[:-1] if self.start_state.is_floating_point() else self.start_state.shape
-        shapes = self.transitions.shape[:-3], self.rewards.shape[:-2], self.discount.shape, start
-        return broadcast_shapes(*shapes)
-
     @cached_property
     def start_distribution(self) -> Tensor:
         """The start state as a distribution, `(..., S)`."""
@@ -91,9 +88,9 @@ class TabularMDP:
         return torch.nn.functional.one_hot(self.start_state, self.n_states).to(self.dtype)
 
     @cached_property
-    def transition_cdf(self) -> Tensor:
-        """Cumulative transition probabilities for the sampler, `(..., S, A, S)`, float64 where the device has it."""
-        return cumulative(self.transitions)
+    def transition_sampler(self) -> Alias:
+        """Alias tables of the transitions, row s·A + a of each MDP in turn; built once."""
+        return Alias.of(self.transitions)
 
     def replace(self, **changes: Any) -> "TabularMDP":
         """A copy with some fields changed; only these are validated, and gradients flow through them.
@@ -106,8 +103,9 @@ class TabularMDP:
         if "start_state" in changes:
             new.__dict__.pop("start_distribution", None)
         if "transitions" in changes:
-            new.__dict__.pop("transition_cdf", None)
+            new.__dict__.pop("transition_sampler", None)
         new.__dict__.update(new._validated(changes))
+        new.__dict__["batch_shape"] = new._batch_shape()
         return new
 
     def to(self, *args: Any, **kwargs: Any) -> "TabularMDP":
@@ -149,6 +147,13 @@ class TabularMDP:
             new["start_state"] = _validated_start(cast(Tensor, start), transitions)
         return new
 
+    def _batch_shape(self) -> torch.Size:
+        batch = self.transitions.shape[:-3]
+        batch = check_broadcast("rewards", self.rewards.shape[:-2], "transitions", batch)
+        batch = check_broadcast("discount", self.discount.shape, "transitions and rewards", batch)
+        start = self.start_state.shape[:-1] if self.start_state.is_floating_point() else self.start_state.shape
+        return check_broadcast("start_state", start, "the other fields", batch)
+
     @classmethod
     def from_gymnasium(
         cls, env: "gymnasium.Env[Any, Any] | str", discount: float = 0.99, dtype: torch.dtype = torch.float64
@@ -163,7 +168,8 @@ class TabularMDP:
             dtype: of the result.
 
         Raises:
-            ValueError: if the environment has no `P` table, or if a state is entered both as an end and not.
+            ValueError: if the environment has no `P` table, or if a state within reach is entered both as an end
+                and not.
 
         Taught in lesson 01.
         """
@@ -173,8 +179,8 @@ class TabularMDP:
         table = getattr(raw, "P", None)
         if table is None:
             raise bad("env", raw, "an environment with a `P` table, such as FrozenLake-v1, CliffWalking-v1, Taxi-v4")
-        transitions, rewards = _tables(table)
         start = torch.as_tensor(np.asarray(raw.initial_state_distrib), dtype=dtype)
+        transitions, rewards = _tables(table, start.nonzero().flatten().tolist())
         return cls(transitions.to(dtype), rewards.to(dtype), discount, start / start.sum())
 
 
@@ -206,24 +212,16 @@ def random_mdp(
     check_whole("n_states", n_states, 1)
     check_whole("n_actions", n_actions, 1)
     check_positive("concentration", concentration)
-    seeds = [seed] if isinstance(seed, int) else list(seed)
+    seeds = list(seed) if isinstance(seed, Sequence | np.ndarray) else [seed]
     if not seeds:
         raise bad("seed", seeds, "an integer or a non-empty sequence of integers")
     for one in seeds:
         check_whole("seed", one, 0)
     drawn = [_draw_tables(n_states, n_actions, concentration, one) for one in seeds]
     transitions, rewards = (torch.as_tensor(np.stack(part)).to(device, dtype) for part in zip(*drawn, strict=True))
-    if isinstance(seed, int):
+    if not isinstance(seed, Sequence | np.ndarray):
         transitions, rewards = transitions[0], rewards[0]
     return TabularMDP(transitions, rewards, discount)
-
-
-def cumulative(probabilities: Tensor) -> Tensor:
-    """Cumulative sums over the last dimension that end in exactly 1, in float64 where the device has it."""
-    precise = probabilities if probabilities.device.type == "mps" else probabilities.double()
-    sums = precise.detach().cumsum(-1)
-    # Dividing, not clamping: outcomes of probability zero at the end of a row keep exactly none.
-    return sums / sums[..., -1:]
 
 
 def _draw_tables(n_states: int, n_actions: int, concentration: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -267,12 +265,13 @@ def _validated_discount(discount: float | Tensor, like: Tensor) -> Tensor:
 
 def _validated_start(start: int | Tensor, like: Tensor) -> Tensor:
     n_states = like.shape[-1]
-    start = torch.as_tensor(start, device=None if isinstance(start, Tensor) else like.device)
+    start = start if isinstance(start, Tensor) else torch.as_tensor(np.asarray(start), device=like.device)
     if start.device != like.device:
         raise bad("start_state", f"a tensor on {start.device}", f"one on {like.device}, as transitions")
     if start.is_floating_point():
         check_like("start_state", start, "transitions", like)
         check_trailing("start_state", start, (n_states,))
+        check_finite("start_state", start)
         if bool((start < 0).any()) or bool(((start.sum(-1) - 1).abs() > ROW_SUM_TOLERANCE[like.dtype]).any()):
             raise bad("start_state", start.tolist(), "an index or a distribution that sums to 1")
         return start
@@ -281,13 +280,17 @@ def _validated_start(start: int | Tensor, like: Tensor) -> Tensor:
     return start.long()
 
 
-def _tables(table: Any) -> tuple[Tensor, Tensor]:
+def _tables(table: Any, starts: list[int]) -> tuple[Tensor, Tensor]:
     """Transitions and rewards of a toy-text `P[s][a] = [(probability, next state, reward, terminated), ...]`."""
     n_states, n_actions = len(table), len(table[0])
     transitions = torch.zeros(n_states, n_actions, n_states, dtype=torch.float64)
     rewards = torch.zeros(n_states, n_actions, dtype=torch.float64)
     ends = {q for s in table for a in table[s] for _, q, _, ended in table[s][a] if ended}
-    passed = {q for s in set(table) - ends for a in table[s] for _, q, _, ended in table[s][a] if not ended}
+    reached: set[int] = set()
+    while starts:  # Taxi's table also lists moves through its end states, from states that no episode visits
+        reached.add(s := starts.pop())
+        starts += [q for a in table[s] for p, q, _, ended in table[s][a] if p > 0 and not (ended or q in reached)]
+    passed = {q for s in reached - ends for a in table[s] for p, q, _, ended in table[s][a] if p > 0 and not ended}
     if ends & passed:
         raise bad(
             "env",

@@ -8,13 +8,18 @@ import torch
 from torch import Tensor
 
 from gmrl_lab._tensors import broadcast_shapes, split_last
-from gmrl_lab._validate import bad, check_whole
+from gmrl_lab._validate import bad, check_broadcast, check_finite, check_like, check_whole
+from gmrl_lab.categorical import Alias, InverseCDF
 from gmrl_lab.exact import check_theta
-from gmrl_lab.mdp import TabularMDP, cumulative
+from gmrl_lab.mdp import TabularMDP
 from gmrl_lab.seeding import Generators, check_generator, fill_uniform
 
 DEFAULT_MEMORY_BUDGET = 256 * 2**20
 """Bytes of working memory that `sample` may use beside its result."""
+
+# glibc hands freed memory back to the kernel and pays a page fault for each page to get it again, up to half the time
+# of a rollout. Freeing one block of just under 32 MB, never touched, raises both of its thresholds (mallopt(3)).
+torch.empty((1 << 25) - (1 << 13), dtype=torch.uint8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +34,8 @@ class Trajectories:
     Rewards are not stored: they are looked up in the MDP, so that they may depend on meta-parameters.
 
     Raises:
-        ValueError: if the shapes do not belong together.
+        ValueError: if the shapes do not belong together, states or actions are no integers (torch.int64), or a
+            log-probability is not finite: an action that was taken had a positive probability.
 
     Taught in lesson 01.
     """
@@ -48,6 +54,10 @@ class Trajectories:
         ):
             if tuple(tensor.shape) != shape:
                 raise bad(name, f"shape {tuple(tensor.shape)}", f"shape {shape}, to fit the actions")
+        for name, tensor in (("states", self.states), ("actions", self.actions)):
+            if tensor.dtype != torch.long:
+                raise bad(name, tensor.dtype, "torch.int64")
+        check_finite("behaviour_log_prob", self.behaviour_log_prob)
 
     @property
     def n_trajectories(self) -> int:
@@ -71,9 +81,8 @@ def sample(
 ) -> Trajectories:
     """Roll out the softmax policy of `theta` from the start state.
 
-    Each trajectory uses one row of uniform numbers, action and next state in turn, through the inverse of the
-    cumulative distribution: on the CPU the result does not depend on `memory_budget`, and a small change of
-    `theta` with the same seed changes few trajectories.
+    Each trajectory uses one row of uniform numbers, for the start and then for action and next state in turn: on the
+    CPU the result does not depend on `memory_budget`, and a small change of `theta` changes few trajectories.
 
     Args:
         mdp: batch of MDPs.
@@ -94,8 +103,7 @@ def sample(
     check_whole("n_trajectories", n_trajectories, 1)
     check_whole("horizon", horizon, 1)
     theta = theta.detach()
-    check_theta(mdp, theta)
-    batch = broadcast_shapes(mdp.batch_shape, theta.shape[:-2])
+    batch = check_theta(mdp, theta)
     check_generator(generator, mdp.device, batch[0] if batch else None)
     tables = _Tables.of(mdp, theta, batch)
     total = math.prod(batch) * n_trajectories
@@ -115,6 +123,20 @@ def sample(
     shape = (*batch, n_trajectories)
     states, actions = states.view(*shape, horizon + 1), actions.view(*shape, horizon)
     return Trajectories(states, actions, log_prob(theta, states, actions))
+
+
+def check_stored(trajectories: Trajectories, mdp: TabularMDP, theta: Tensor) -> None:
+    """Raise a ValueError unless stored trajectories can be ones of this MDP, in its dtype and on its device."""
+    for name, index, size in (
+        ("trajectories.states", trajectories.states, mdp.n_states),
+        ("trajectories.actions", trajectories.actions, mdp.n_actions),
+    ):
+        outside = (index < 0) | (index >= size)
+        if bool(outside.any()):
+            raise bad(name, int(index[outside][0]), f"whole numbers from 0 to {size - 1}, as the MDP")
+    check_like("trajectories.behaviour_log_prob", trajectories.behaviour_log_prob, "the MDP", mdp.transitions)
+    batch = check_broadcast("theta", theta.shape[:-2], "the MDP", mdp.batch_shape)
+    check_broadcast("trajectories", trajectories.actions.shape[:-2], "the MDP and its policy", batch)
 
 
 def log_prob(theta: Tensor, states: Tensor, actions: Tensor) -> Tensor:
@@ -194,22 +216,20 @@ def _all_paths(mdp: TabularMDP, theta: Tensor, horizon: int) -> tuple[Tensor, Te
 class _Tables:
     """What the hot loop reads: search tables, and which model each batch element uses."""
 
-    start: "_Search"
-    policy: "_Search"
-    transitions: "_Search"
+    start: InverseCDF
+    policy: InverseCDF
+    transitions: Alias
     model: Tensor
     n_states: int
     n_actions: int
 
     @classmethod
     def of(cls, mdp: TabularMDP, theta: Tensor, batch: torch.Size) -> "_Tables":
-        models = mdp.transition_cdf.shape[:-3]
-        start = cumulative(mdp.start_distribution).expand(*batch, -1)
-        policy = cumulative(theta.softmax(-1)).expand(*batch, -1, -1)
+        models = mdp.transitions.shape[:-3]
         return cls(
-            _Search.of(start),
-            _Search.of(policy),
-            _Search.of(mdp.transition_cdf),
+            InverseCDF.of(mdp.start_distribution.expand(*batch, -1)),
+            InverseCDF.of(theta.softmax(-1).expand(*batch, -1, -1)),
+            mdp.transition_sampler,
             torch.arange(math.prod(models), device=mdp.device).view(models).expand(batch).reshape(-1),
             mdp.n_states,
             mdp.n_actions,
@@ -218,42 +238,18 @@ class _Tables:
     def roll(self, uniform: Tensor, element: Tensor, states: Tensor, actions: Tensor) -> None:
         """Write trajectories into `states` (N, T + 1) and `actions` (N, T); `element` is each one's batch element."""
         draws = uniform.t().contiguous()  # time first: each step then reads and writes whole lines of memory
-        visited = torch.empty(states.shape[::-1], dtype=torch.long, device=states.device)
-        taken = torch.empty(actions.shape[::-1], dtype=torch.long, device=states.device)
-        policy_row = element * self.n_states
-        model_row = self.model[element] * (self.n_states * self.n_actions)
-        state = self.start.draw(element, draws[0])
+        visited = torch.empty(states.shape[::-1], dtype=torch.int32, device=states.device)
+        taken = torch.empty(actions.shape[::-1], dtype=torch.int32, device=states.device)
+        policy_row = (element * self.n_states).int()
+        model_row = (self.model[element] * (self.n_states * self.n_actions)).int()
+        slot, rest = self.transitions.split(draws[2::2])
+        state = self.start.draw(element.int(), draws[0])
         visited[0] = state
         for t in range(len(taken)):
             action = self.policy.draw(policy_row + state, draws[2 * t + 1])
             row = torch.add(model_row + action, state, alpha=self.n_actions)
-            state = self.transitions.draw(row, draws[2 * t + 2])
+            state = self.transitions.draw(row, slot[t], rest[t])
             taken[t] = action
             visited[t + 1] = state
         states.copy_(visited.t())
         actions.copy_(taken.t())
-
-
-@dataclass(frozen=True, eq=False)
-class _Search:
-    """Cumulative distributions, one per row, padded to a power of two and laid end to end."""
-
-    table: Tensor
-    width: int
-
-    @classmethod
-    def of(cls, cdf: Tensor) -> "_Search":
-        n = cdf.shape[-1]
-        width = 1 << (n - 1).bit_length()
-        return cls(torch.nn.functional.pad(cdf.reshape(-1, n), (0, width - n), value=1.0).flatten(), width)
-
-    def draw(self, row: Tensor, uniform: Tensor) -> Tensor:
-        """The first outcome of each row whose cumulative probability exceeds the uniform number, by bisection."""
-        first = row * self.width
-        position = first
-        half = self.width // 2
-        while half:
-            below = self.table[half - 1 :].index_select(0, position) <= uniform
-            position = torch.add(position, below, alpha=half)
-            half //= 2
-        return position - first

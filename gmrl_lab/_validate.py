@@ -2,8 +2,11 @@
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from gmrl_lab._tensors import broadcast_shapes
 
 Number = int | float
 
@@ -14,14 +17,14 @@ def bad(name: str, value: object, allowed: str) -> ValueError:
 
 
 def check_whole(name: str, value: int, least: int) -> None:
-    """Raise unless `value` is a whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    """Raise unless `value` is a whole number, NumPy's included, of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise bad(name, repr(value), f"a whole number >= {least}")
 
 
 def check_interval(name: str, value: Number | Tensor, low: float, high: float, *, open_high: bool = False) -> None:
     """Raise unless every entry of `value` lies in [low, high], or in [low, high) with `open_high`."""
-    values = torch.as_tensor(value).detach()
+    values = value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
     inside = (values >= low) & ((values < high) if open_high else (values <= high))
     if not bool(inside.all()):  # NaN compares false, so it lands here too
         worst = values[~inside].flatten()[0].item()
@@ -42,6 +45,8 @@ def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
 
 def check_finite(name: str, value: Tensor, where: str = "") -> None:
     """Raise if `value` holds NaN or an infinity; the message counts them and gives the first index."""
+    if bool(torch.isfinite(value.detach().sum())):  # fast: one NaN or infinity would make the sum one
+        return
     wrong = ~torch.isfinite(value.detach())
     if bool(wrong.any()):
         first = tuple(wrong.nonzero()[0].tolist())
@@ -59,6 +64,17 @@ def check_like(name: str, value: Tensor, other_name: str, other: Tensor) -> None
             f"{value.dtype} on {value.device}",
             f"{other.dtype} on {other.device}, as {other_name} (move one with .to(...))",
         )
+
+
+def check_broadcast(name: str, batch: torch.Size, other_name: str, other: torch.Size) -> torch.Size:
+    """The shape that the leading dimensions of two arguments broadcast to; raise if there is none."""
+    if batch == other:
+        return other
+    try:
+        return broadcast_shapes(batch, other)
+    except RuntimeError:
+        allowed = f"leading dimensions that broadcast with {tuple(other)} of {other_name}"
+        raise bad(name, f"leading dimensions {tuple(batch)}", allowed) from None
 
 
 def check_trailing(name: str, value: Tensor, shape: tuple[int, ...]) -> None:

@@ -23,7 +23,10 @@ from gmrl_lab.steps import Steps
 
 @runtime_checkable
 class Estimator(Protocol):
-    """Anything with a surrogate. With `expected_surrogate` too, it also serves the `Expected` oracle."""
+    """Anything with a surrogate. With `expected_surrogate` too, it also serves the `Expected` oracle.
+
+    Taught in lesson 02.
+    """
 
     def surrogate(self, steps: Steps) -> Tensor:
         """Mean over n of the sum over T, `(...)`, differentiable in θ and in meta-parameters."""
@@ -183,11 +186,13 @@ class LoadedDiCE(_ClosedForm):
     def _loaded_visits(self, flow: Flow, policy: Tensor) -> list[Tensor]:
         if self.lambda_ in (0.0, 1.0):  # the push does not depend on t: one recursion instead of T
             return flow.visits(policy if self.lambda_ else flow.behaviour)
-        ratio = policy / flow.behaviour
-        pushes = [flow.push(flow.behaviour * ratio ** (self.lambda_**age)) for age in range(1, flow.horizon)]
+        acts = flow.behaviour > 0  # where μ = 0 = π the ratio is 0/0, and of no weight
+        log_ratio = flow.theta.log_softmax(-1) - torch.where(acts, flow.behaviour, 1.0).log()
+        log_ratio = torch.where(acts, log_ratio, 0.0)
+        pushes = [flow.push(flow.behaviour * (self.lambda_**age * log_ratio).exp()) for age in range(1, flow.horizon)]
         visits = []
         for t in range(flow.horizon):
-            state = flow.mdp.start_distribution
+            state = flow.start
             for i in range(t):
                 state = step(state, pushes[t - i - 1])
             visits.append(flow.discount.unsqueeze(-1) ** t * state)
@@ -218,7 +223,7 @@ class TayPO2(_ClosedForm):
         """
         change = flow.covered_policy() - flow.behaviour
         stay, move = flow.push(flow.behaviour), flow.push(change)
-        moved = torch.zeros_like(flow.mdp.start_distribution)
+        moved = torch.zeros_like(flow.start)
         weights = []
         for visits in flow.visits(flow.behaviour):
             weights.append(visits + moved)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gmrl_lab._tensors import stack
-from gmrl_lab._validate import check_finite, check_like, check_trailing, check_whole
+from gmrl_lab._validate import check_broadcast, check_finite, check_like, check_trailing, check_whole
 from gmrl_lab.mdp import TabularMDP
 
 
@@ -115,15 +115,19 @@ def hessian(mdp: TabularMDP, theta: Tensor, horizon: int | None = None, terminal
 
 
 def transition_matrix(mdp: TabularMDP, policy: Tensor) -> Tensor:
-    """State-to-state transition probabilities P_π(s'|s) = Σ_a π(a|s) P(s'|s, a), `(..., S, S)`."""
+    """State-to-state transition probabilities P_π(s'|s) = Σ_a π(a|s) P(s'|s, a), `(..., S, S)`.
+
+    Taught in lesson 01.
+    """
     return torch.einsum("...sa,...sat->...st", policy, mdp.transitions)
 
 
-def check_theta(mdp: TabularMDP, theta: Tensor, name: str = "theta") -> None:
-    """Raise a ValueError unless `theta` are finite logits (..., S, A) of the MDP's dtype and device."""
+def check_theta(mdp: TabularMDP, theta: Tensor, name: str = "theta") -> torch.Size:
+    """The leading dimensions of both, once `theta` are finite logits (..., S, A) of the MDP's dtype and device."""
     check_trailing(name, theta, (mdp.n_states, mdp.n_actions))
     check_like(name, theta, "the MDP", mdp.transitions)
     check_finite(name, theta)
+    return check_broadcast(name, theta.shape[:-2], "the MDP", mdp.batch_shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,13 +141,17 @@ class _Chain:
 
     @classmethod
     def of(cls, mdp: TabularMDP, theta: Tensor) -> "_Chain":
-        check_theta(mdp, theta)
-        policy = theta.softmax(-1)
+        batch = check_theta(mdp, theta)
+        policy = theta.softmax(-1).expand(*batch, -1, -1)  # then all that follows has the whole batch
         return cls(mdp, policy, transition_matrix(mdp, policy), (policy * mdp.rewards).sum(-1))
 
     @property
     def discount(self) -> Tensor:
         return self.mdp.discount.unsqueeze(-1)
+
+    @property
+    def start(self) -> Tensor:
+        return self.mdp.start_distribution.expand_as(self.reward)
 
     def resolvent(self) -> Tensor:
         """I − γ P_π, `(..., S, S)`."""
@@ -154,7 +162,7 @@ class _Chain:
         return _solve(self.resolvent(), self.reward)
 
     def occupancy(self) -> Tensor:
-        return _solve(self.resolvent().transpose(-1, -2), self.mdp.start_distribution)
+        return _solve(self.resolvent().transpose(-1, -2), self.start)
 
     def values(self, horizon: int, terminal: Tensor | None) -> Tensor:
         """V_0 … V_T, `(T + 1, ..., S)`."""
@@ -171,7 +179,7 @@ class _Chain:
     def visits(self, horizon: int) -> Tensor:
         """γᵗ P(s_t = ·), t = 0 … T − 1, `(T, ..., S)`."""
         check_whole("horizon", horizon, 1)
-        steps = [self.mdp.start_distribution]
+        steps = [self.start]
         for _ in range(horizon - 1):
             steps.append(self.discount * (steps[-1].unsqueeze(-2) @ self.matrix).squeeze(-2))
         return stack(steps)
@@ -237,7 +245,7 @@ def _same_time_hessian(policy: Tensor, weighted: Tensor) -> Tensor:
 
 
 def _solve(matrix: Tensor, right: Tensor) -> Tensor:
-    solution: Tensor = torch.linalg.solve(matrix, right.expand(*matrix.shape[:-1]).unsqueeze(-1))
+    solution: Tensor = torch.linalg.solve(matrix, right.unsqueeze(-1))
     return solution.squeeze(-1)
 
 

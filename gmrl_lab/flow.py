@@ -7,8 +7,16 @@ from torch import Tensor
 
 from gmrl_lab import exact
 from gmrl_lab._tensors import stack
-from gmrl_lab._validate import bad, check_finite, check_interval, check_like, check_trailing, check_whole
-from gmrl_lab.mdp import TabularMDP
+from gmrl_lab._validate import (
+    bad,
+    check_broadcast,
+    check_finite,
+    check_interval,
+    check_like,
+    check_trailing,
+    check_whole,
+)
+from gmrl_lab.mdp import ROW_SUM_TOLERANCE, TabularMDP
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +40,8 @@ class Flow:
         horizon: int,
         gae_lambda: float,
     ) -> "Flow":
-        """Validated inputs; no behaviour means π_θ, detached, and no baseline means zero."""
-        exact.check_theta(mdp, theta)
+        """Validated inputs, each with the whole batch; no behaviour means π_θ, detached, and no baseline zero."""
+        batch = exact.check_theta(mdp, theta)
         check_whole("horizon", horizon, 1)
         check_interval("gae_lambda", gae_lambda, 0.0, 1.0)
         behaviour = theta.detach().softmax(-1) if behaviour is None else behaviour
@@ -44,14 +52,26 @@ class Flow:
         ):
             check_trailing(name, tensor, shape)
             check_like(name, tensor, "the MDP", mdp.transitions)
+            batch = check_broadcast(name, tensor.shape[: tensor.ndim - len(shape)], "the MDP and theta", batch)
             check_finite(name, tensor)
         check_interval("behaviour", behaviour, 0.0, 1.0)
-        return cls(mdp, theta, behaviour, baseline, horizon, gae_lambda)
+        sums = behaviour.detach().sum(-1)
+        if bool(((sums - 1).abs() > ROW_SUM_TOLERANCE[mdp.dtype]).any()):
+            worst = sums.flatten()[int((sums - 1).abs().argmax())].item()
+            raise bad("behaviour", f"a row sum of {worst:.12g}", f"1 within {ROW_SUM_TOLERANCE[mdp.dtype]:g}")
+        # A time dimension in front may only meet tensors whose batch is complete: it would pass for one of theirs.
+        theta, behaviour = theta.expand(*batch, -1, -1), behaviour.expand(*batch, -1, -1)
+        return cls(mdp, theta, behaviour, baseline.expand(*batch, -1), horizon, gae_lambda)
 
     @property
     def discount(self) -> Tensor:
         """γ, `(...)`."""
         return self.mdp.discount
+
+    @property
+    def start(self) -> Tensor:
+        """The start distribution, `(..., S)`."""
+        return self.mdp.start_distribution.expand_as(self.baseline)
 
     def covered_policy(self) -> Tensor:
         """π_θ, once it is known that μ can take each action that π_θ can."""
@@ -69,7 +89,7 @@ class Flow:
     def visits(self, policy: Tensor) -> list[Tensor]:
         """γᵗ d_t(s), t = 0 … T − 1."""
         matrix = self.push(policy)
-        steps = [self.mdp.start_distribution]
+        steps = [self.start]
         for _ in range(self.horizon - 1):
             steps.append(self.discount.unsqueeze(-1) * step(steps[-1], matrix))
         return steps

@@ -11,8 +11,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gmrl_lab._tensors import broadcast_shapes, split_last
-from gmrl_lab._validate import bad, check_finite, check_like, check_positive, check_whole
+from gmrl_lab._tensors import split_last
+from gmrl_lab._validate import (
+    bad,
+    check_broadcast,
+    check_finite,
+    check_like,
+    check_positive,
+    check_trailing,
+    check_whole,
+)
 from gmrl_lab.oracles import Exact, Oracle, Sampled
 from gmrl_lab.seeding import Generators, Streams, check_generator, clone, spawn_roles
 from gmrl_lab.tasks import Task
@@ -179,11 +187,10 @@ def _check_numbers(n_inner_steps: int, inner_lr: float, n_trials: int | None) ->
 def _leaf(task: Task, phi: Tensor, n_trials: int | None) -> Tensor:
     """φ expanded to `(n_trials, *batch, *phi_shape)` as a fresh leaf, so that each trial has its own gradient."""
     shape, n_dims = task.phi_shape, len(task.phi_shape)
-    if phi.ndim < n_dims or tuple(phi.shape[phi.ndim - n_dims :]) != shape:
-        raise bad("phi", f"shape {tuple(phi.shape)}", f"shape (..., {', '.join(map(str, shape))})")
+    check_trailing("phi", phi, shape)
     check_like("phi", phi, "the task", task.like)
     check_finite("phi", phi)
-    batch = broadcast_shapes(phi.shape[: phi.ndim - n_dims], task.batch_shape)
+    batch = check_broadcast("phi", phi.shape[: phi.ndim - n_dims], "the task", task.batch_shape)
     trials = () if n_trials is None else (n_trials,)
     return phi.detach().expand(*trials, *batch, *shape).clone().requires_grad_()
 

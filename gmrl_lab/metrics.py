@@ -9,11 +9,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gmrl_lab._validate import bad, check_choice, check_finite, check_like
+from gmrl_lab._validate import bad, check_broadcast, check_choice, check_finite, check_like, check_trailing
 
 
 class Bias(NamedTuple):
-    """A debiased squared bias and its standard error, each `(...)`; the estimate may be negative by chance."""
+    """A debiased squared bias and its standard error, each `(...)`; the estimate may be negative by chance.
+
+    Taught in lessons 02 and 04.
+    """
 
     squared_norm: Tensor
     standard_error: Tensor
@@ -25,7 +28,10 @@ class Bias(NamedTuple):
 
 
 class MSESplit(NamedTuple):
-    """Mean squared error = squared bias + variance, each `(...)`; they add up exactly."""
+    """Mean squared error = squared bias + variance, each `(...)`; they add up exactly.
+
+    Taught in lesson 02.
+    """
 
     bias_squared: Tensor
     variance: Tensor
@@ -53,8 +59,8 @@ def accuracy(estimate: Tensor, exact: Tensor, kind: str = "pearson", event_dims:
     """
     check_choice("kind", kind, ("pearson", "cosine"))
     n_dims = exact.ndim if event_dims is None else event_dims
-    x, y = _vectors("estimate", estimate, n_dims), _vectors("exact", exact, n_dims)
-    _check_pair(x, y)
+    x = _vectors("estimate", estimate, n_dims)
+    y = _target(exact, estimate, n_dims, estimate.shape[: estimate.ndim - n_dims])
     return (_unit(x, centred=kind == "pearson") * _unit(y, centred=kind == "pearson")).sum(-1).clamp(-1.0, 1.0)
 
 
@@ -124,15 +130,19 @@ def mse_split(estimates: Tensor, exact: Tensor, event_dims: int | None = None) -
 
 def _errors(estimates: Tensor, exact: Tensor, event_dims: int | None) -> Tensor:
     trials = _trials(estimates, event_dims)
-    target = _vectors("exact", exact, estimates.ndim - 1 if event_dims is None else event_dims)
-    _check_pair(trials, target)
-    return trials - target
+    n_dims = estimates.ndim - 1 if event_dims is None else event_dims
+    if exact.ndim >= estimates.ndim:
+        shape = tuple(estimates.shape[1:])
+        raise bad("exact", f"shape {tuple(exact.shape)}", f"shape {shape}, as the estimates without their trials")
+    return trials - _target(exact, estimates, n_dims, trials.shape[1:-1])
 
 
 def _trials(estimates: Tensor, event_dims: int | None) -> Tensor:
     """`(M, ..., d)`."""
     if estimates.ndim < 1 or estimates.shape[0] < 2:
         raise bad("estimates", f"{estimates.shape[0] if estimates.ndim else 0} trials", "at least two trials")
+    if event_dims is not None and event_dims >= estimates.ndim:
+        raise bad("event_dims", event_dims, f"at most {estimates.ndim - 1}: the first dimension holds the trials")
     return _vectors("estimates", estimates, estimates.ndim - 1 if event_dims is None else event_dims)
 
 
@@ -152,7 +162,9 @@ def _unit(x: Tensor, *, centred: bool) -> Tensor:
     return torch.where(length > floor, x / length, torch.nan)
 
 
-def _check_pair(x: Tensor, y: Tensor) -> None:
-    check_like("exact", y, "the estimates", x)
-    if x.shape[-1] != y.shape[-1]:
-        raise bad("exact", f"{y.shape[-1]} numbers", f"{x.shape[-1]} numbers, as the estimates")
+def _target(exact: Tensor, estimate: Tensor, n_dims: int, batch: torch.Size) -> Tensor:
+    """The exact vectors, once they are known to have the type, the shape and the batch of the estimates."""
+    check_like("exact", exact, "the estimates", estimate)
+    check_trailing("exact", exact, tuple(estimate.shape[estimate.ndim - n_dims :]))
+    check_broadcast("exact", exact.shape[: exact.ndim - n_dims], "the estimates", batch)
+    return _vectors("exact", exact, n_dims)

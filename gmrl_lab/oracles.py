@@ -5,6 +5,7 @@ An oracle turns a `Problem` into a scalar whose automatic derivatives are used: 
 gives the inner update, its Jacobian and the outer gradient is the whole of the paper's decomposition.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -13,10 +14,19 @@ from torch import Tensor
 
 from gmrl_lab import exact
 from gmrl_lab._tensors import broadcast_shapes
-from gmrl_lab._validate import bad, check_choice, check_finite, check_interval, check_positive, check_whole
+from gmrl_lab._validate import (
+    bad,
+    check_choice,
+    check_finite,
+    check_interval,
+    check_like,
+    check_positive,
+    check_trailing,
+    check_whole,
+)
 from gmrl_lab.estimators import Estimator, ExpectedEstimator
 from gmrl_lab.mdp import TabularMDP
-from gmrl_lab.rollout import Trajectories, log_prob, lookup, sample
+from gmrl_lab.rollout import Trajectories, check_stored, log_prob, lookup, sample
 from gmrl_lab.seeding import Generators, Streams, check_generator, normal
 from gmrl_lab.steps import Steps
 
@@ -185,7 +195,9 @@ class Sampled:
         """The estimator's surrogate, `(...)`."""
         streams = Streams.of(generator, "Sampled") if self.is_random else None
         trajectories = self.trajectories
-        if trajectories is None:
+        if trajectories is not None:
+            check_stored(trajectories, problem.mdp, problem.logits)
+        else:
             assert streams is not None
             trajectories = sample(
                 problem.mdp, problem.logits, self.n_trajectories, self.horizon, generator=streams.rollout
@@ -202,7 +214,7 @@ class Sampled:
         if self.trajectories is not None:
             behaviour = trajectories.behaviour_log_prob
             if self.clip is not None:
-                behaviour = torch.maximum(behaviour, current.detach() - torch.tensor(self.clip).log().to(behaviour))
+                behaviour = torch.maximum(behaviour, current.detach() - math.log(self.clip))
         return Steps(
             log_prob=current,
             reward=lookup(problem.mdp.rewards, states, actions),
@@ -273,7 +285,7 @@ class Perturbed:
         curvature: M, a number or `(..., S, A)`.
 
     Raises:
-        ValueError: if `curvature` is not finite.
+        ValueError: if `curvature` is not finite, or no number and no table like the logits.
 
     Taught in lesson 05.
     """
@@ -291,6 +303,9 @@ class Perturbed:
 
     def surrogate(self, problem: Problem, generator: Streams | Generators | None = None) -> Tensor:
         """The surrogate of the oracle within, plus mean(θ² ⊙ M), `(...)`."""
+        if isinstance(self.curvature, Tensor):
+            check_like("curvature", self.curvature, "the policy", problem.logits)
+            check_trailing("curvature", self.curvature, tuple(problem.logits.shape[-2:]) if self.curvature.ndim else ())
         return self.oracle.surrogate(problem, generator) + (problem.logits**2 * self.curvature).mean((-1, -2))
 
 
@@ -304,7 +319,7 @@ def _values(
 ) -> Tensor:
     """V̂ as `(..., 1 or n, S)`, without φ unless `grad_baseline`."""
     if baseline is None:
-        return torch.zeros_like(problem.logits.detach()[..., :1, :, 0])
+        return torch.zeros_like(problem.logits.detach()[..., 0]).unsqueeze(-2)
     values = baseline.values(problem, None if streams is None else streams.noise, n_trajectories)
     return values if grad_baseline else values.detach()
 

@@ -77,11 +77,13 @@ def clone(streams: Streams | None) -> Streams | None:
 
 def check_generator(generator: Generators, device: torch.device, leading: int | None) -> None:
     """Raise a ValueError for a generator on another device, or a list that does not fit the leading dimension."""
-    if not isinstance(generator, torch.Generator) and (leading is None or len(generator) != leading):
-        raise bad(
-            "generator", f"a list of {len(generator)}", f"one generator for each of the {leading} leading elements"
-        )
-    for one in [generator] if isinstance(generator, torch.Generator) else generator:
+    each = list(generator) if isinstance(generator, Sequence) else [generator]
+    if not all(isinstance(one, torch.Generator) for one in each):
+        raise bad("generator", repr(generator), "a torch.Generator, or a list with one for each leading element")
+    if isinstance(generator, Sequence) and len(each) != leading:
+        fitting = "a single one: there is no leading dimension" if leading is None else f"a list of {leading}"
+        raise bad("generator", f"a list of {len(each)}", f"{fitting}, one for each element of the leading dimension")
+    for one in each:
         if one.device.type != device.type:
             raise bad("generator", f"one on {one.device}", f"one on {device}, as the MDP")
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gmrl_lab._tensors import stack
-from gmrl_lab._validate import bad, check_interval
+from gmrl_lab._validate import bad, check_finite, check_interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +20,7 @@ class Steps:
         value: V̂(s_t), zero for none; never carries θ.
         next_value: V̂ of the state after step t: zero after termination, V̂ of the last observation at truncation.
         discount: γ, a float or `(...)`; may carry meta-parameters.
-        behaviour_log_prob: log μ(a_t|s_t) of the policy that acted; None for on-policy data.
+        behaviour_log_prob: log μ(a_t|s_t) of the policy that acted, finite; None for on-policy data.
         ended: whether an episode ended after step t; None if none did. Ratios, advantages, traces and γᵗ restart.
         gae_lambda: λ of generalised advantage estimation (Schulman et al. 2016); 1 is the plain return.
         weight: of each step; None for γᵗ.
@@ -46,6 +46,8 @@ class Steps:
                 raise bad(
                     name, f"shape {tuple(tensor.shape)}", f"(..., n, T) = (..., {tuple(self.log_prob.shape[-2:])})"
                 )
+        if self.behaviour_log_prob is not None:
+            check_finite("behaviour_log_prob", self.behaviour_log_prob)
 
     @cached_property
     def log_ratio(self) -> Tensor:

@@ -15,6 +15,8 @@ class Task(ABC):
     """One algorithm of the paper's Table 1: how φ and θ make the inner and the outer problem.
 
     A subclass gives the shapes, `theta_0`, `inner` and `outer`. Leading dimensions of φ and θ are a batch.
+
+    Taught in lesson 02.
     """
 
     @property

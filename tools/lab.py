@@ -83,6 +83,8 @@ def main() -> int:
         command.append("--no-browser")
     # No terminal on its standard input: Ctrl-C stops the server at once, without a question that make would cut off.
     env = dict(os.environ, JUPYTER_TOKEN=token)
+    # Threads that sleep while they wait: on a busy machine, spinning ones make PyTorch's small operations crawl.
+    env.setdefault("OMP_WAIT_POLICY", "passive")
     server = subprocess.Popen(command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL)
     signal.signal(signal.SIGINT, lambda *_: None)
     signal.signal(signal.SIGTERM, lambda *_: server.terminate())

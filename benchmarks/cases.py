@@ -1,0 +1,178 @@
+"""The benchmarks themselves: each returns rows of (what, measured, goal, whether it was met)."""
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import gmrl_lab as gl
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the report."""
+
+    what: str
+    measured: str
+    goal: str = ""
+    met: bool | None = None
+
+    @property
+    def verdict(self) -> str:
+        """Yes, no, or nothing where there is no goal."""
+        return {True: "yes", False: "**no**", None: ""}[self.met]
+
+
+def seconds(work: Callable[[], object], repeats: int = 30, warm_up: int = 3) -> tuple[float, float]:
+    """Median and best wall time of a call."""
+    for _ in range(warm_up):
+        work()
+    times = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times), min(times)
+
+
+def meta_gradients() -> list[Row]:
+    """One full SSS meta-gradient for each estimator; and the same work one trajectory at a time."""
+    task, phi = gl.MAML(gl.random_mdp()), torch.zeros(20, 5, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    rows = []
+    for estimator in (gl.AD(), gl.LVC(), gl.DiCE(), gl.LoadedDiCE(), gl.TayPO2()):
+        oracle = gl.Sampled(estimator, 32)
+
+        def work(oracle: gl.Sampled = oracle, trials: int = 20) -> Tensor:
+            roles = {"inner": oracle, "hessian": oracle, "outer": oracle}
+            return gl.meta_gradient(task, phi, **roles, n_trials=trials, generator=generator)
+
+        median, best = seconds(work)
+        what = f"SSS meta-gradient, {type(estimator).__name__}, K = 1, n = 32, 20 trials"
+        rows.append(Row(what, f"{1e3 * median:.1f} ms (best {1e3 * best:.1f})", "under 20 ms", median < 0.02))
+    single, _ = seconds(lambda: work(trials=1), repeats=10)
+    rows.append(
+        Row("the same, 20 trials one after another instead of in a batch", f"{20 * single / median:.1f} times longer")
+    )
+    rows.append(
+        Row("a rollout of 32 trajectories in a Python loop instead of a batch", f"{_loop_ratio():.0f} times longer")
+    )
+    return rows
+
+
+def sampler() -> list[Row]:
+    """Environment steps per second, and the ratio to torch.multinomial."""
+    mdp = gl.random_mdp()
+    theta = torch.randn(20, 20, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    median, best = seconds(lambda: gl.sample(mdp, theta, 256, 20, generator=generator), repeats=100, warm_up=10)
+    plain, _ = seconds(lambda: _multinomial(mdp, theta, 256, 20, generator), repeats=10)
+    steps = 20 * 256 * 20
+    rate = f"{steps / median / 1e6:.1f} M steps/s (best {steps / best / 1e6:.1f})"
+    return [
+        Row("sampling, 20 states, 5 actions, T = 20, 5,120 trajectories", rate, "20 M steps/s", steps / median > 20e6),
+        Row("the same with torch.multinomial", f"{plain / median:.1f} times longer"),
+    ]
+
+
+def imports() -> list[Row]:
+    """What `import gmrl_lab` costs beside `import torch`, in fresh processes, in turn."""
+    code = "import time; t = time.perf_counter(); import {0}; print(time.perf_counter() - t)"
+    times: dict[str, list[float]] = {"torch": [], "gmrl_lab": []}
+    for _ in range(7):
+        for name in times:
+            run = subprocess.run([sys.executable, "-c", code.format(name)], capture_output=True, text=True, check=True)
+            times[name].append(float(run.stdout))
+    extra = statistics.median(times["gmrl_lab"]) - statistics.median(times["torch"])
+    measured = f"{extra:.2f} s beside {statistics.median(times['torch']):.2f} s"
+    return [Row("import gmrl_lab beside import torch", measured, "at most 0.6 s", extra <= 0.6)]
+
+
+def lessons() -> list[Row]:
+    """Run each lesson in a kernel: wall time and peak memory of that kernel."""
+    rows = []
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        run = subprocess.run(
+            [sys.executable, "-m", "benchmarks.lesson", str(path)], capture_output=True, text=True, check=True, cwd=ROOT
+        )
+        wall, peak, slowest = map(float, run.stdout.split())
+        measured = f"{wall:.0f} s, slowest cell {slowest:.1f} s, peak {peak:.2f} GB"
+        rows.append(Row(f"lesson {path.stem}", measured, "under 1.5 GB, no cell over 5 s", peak < 1.5 and slowest <= 5))
+    return rows
+
+
+def redraw() -> list[Row]:
+    """Key press to redrawn figure of lesson 02's explorer in a real browser, at its defaults."""
+    sys.path.insert(0, str(ROOT / "tests" / "browser"))
+    from lab import Browser, JupyterLab, NotebookPage, redraw_latencies
+
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        root, work = Path(folder, "notebooks"), Path(folder, "jupyter")
+        root.mkdir()
+        work.mkdir()
+        name = "02_maml_decomposition.ipynb"
+        (root / name).write_bytes((ROOT / "notebooks" / name).read_bytes())
+        with JupyterLab(root, work) as lab, Browser() as browser:
+            page = NotebookPage(browser, lab, name, height=3000)
+            page.run_all()
+            explorer = page.explorer("The MAML meta-gradient, taken apart")
+            for label, key in (("|τ|,", "Arrow"), ("α,", "Arrow"), ("K,", "Arrow")):
+                keys = [f"{key}{'Right' if i % 2 == 0 else 'Left'}" for i in range(31)]
+                times = sorted(redraw_latencies(explorer, explorer.slider(label), keys))
+                median, p95 = statistics.median(times), times[int(0.95 * len(times))]
+                measured = f"median {median:.0f} ms, 95th percentile {p95:.0f} ms"
+                goal = "median under 200 ms, 95th percentile under 500 ms"
+                rows.append(
+                    Row(
+                        f"slider {label.strip(',')} of lesson 02 to redrawn figure",
+                        measured,
+                        goal,
+                        median < 200 and p95 < 500,
+                    )
+                )
+            page.close()
+    return rows
+
+
+ALL: dict[str, Callable[[], list[Row]]] = {
+    "meta_gradients": meta_gradients,
+    "sampler": sampler,
+    "imports": imports,
+    "lessons": lessons,
+    "redraw": redraw,
+}
+
+
+def _multinomial(mdp: gl.TabularMDP, theta: Tensor, n: int, horizon: int, generator: torch.Generator) -> Tensor:
+    """The plain way to roll out: two calls of torch.multinomial per step."""
+    policy = theta.softmax(-1)
+    trial = torch.arange(len(theta)).repeat_interleave(n)
+    state = torch.zeros_like(trial)
+    for _ in range(horizon):
+        action = torch.multinomial(policy[trial, state], 1, generator=generator).squeeze(-1)
+        state = torch.multinomial(mdp.transitions[state, action], 1, generator=generator).squeeze(-1)
+    return state
+
+
+def _loop_ratio() -> float:
+    """32 trajectories one at a time against one batch of 32."""
+    mdp, generator = gl.random_mdp(), torch.Generator().manual_seed(0)
+    theta = torch.zeros(1, 20, 5, dtype=torch.float64)
+
+    def loop() -> None:
+        for _ in range(32):
+            _multinomial(mdp, theta, 1, 20, generator)
+
+    slow, _ = seconds(loop, repeats=5, warm_up=1)
+    fast, _ = seconds(lambda: gl.sample(mdp, theta, 32, 20, generator=generator))
+    return slow / fast

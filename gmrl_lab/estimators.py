@@ -138,6 +138,8 @@ class DiCE(_ClosedForm):
     Taught in lessons 02 and 05.
     """
 
+    uses_baseline = False
+
     def surrogate(self, steps: Steps) -> Tensor:
         return _mean_sum(steps.weights * steps.trace(steps.log_ratio).exp() * steps.reward)
 

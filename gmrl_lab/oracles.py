@@ -189,7 +189,7 @@ class Sampled:
     @property
     def is_random(self) -> bool:
         """True, unless trajectories are stored and the baseline has no fresh noise."""
-        return self.trajectories is None or (self.baseline is not None and self.baseline.is_random)
+        return self.trajectories is None or _draws(_used(self.baseline, self.estimator))
 
     def surrogate(self, problem: Problem, generator: Streams | Generators | None = None) -> Tensor:
         """The estimator's surrogate, `(...)`."""
@@ -208,7 +208,8 @@ class Sampled:
         """What the estimator sees of `trajectories` in `problem`."""
         states, actions = trajectories.states, trajectories.actions
         current = log_prob(problem.logits, states, actions)
-        values = _values(self.baseline, problem, self.grad_baseline, streams, self.n_trajectories)
+        baseline = _used(self.baseline, self.estimator)
+        values = _values(baseline, problem, self.grad_baseline, streams, self.n_trajectories)
         along = _along(values, states)
         behaviour = None
         if self.trajectories is not None:
@@ -253,8 +254,7 @@ class Expected:
     @property
     def is_random(self) -> bool:
         """Whether the value baseline draws noise at each call."""
-        baseline = self._mean_baseline()
-        return baseline is not None and baseline.is_random
+        return _draws(self._mean_baseline())
 
     def surrogate(self, problem: Problem, generator: Streams | Generators | None = None) -> Tensor:
         """The expectation of the estimator's surrogate, `(...)`."""
@@ -270,8 +270,8 @@ class Expected:
         )
 
     def _mean_baseline(self) -> Baseline | None:
-        per_trajectory = self.baseline is not None and self.baseline.per == "trajectory"
-        return replace(self.baseline, noise=0.0) if self.baseline and per_trajectory else self.baseline
+        baseline = _used(self.baseline, self.estimator)
+        return replace(baseline, noise=0.0) if baseline and baseline.per == "trajectory" else baseline
 
 
 @dataclass(frozen=True, eq=False)
@@ -307,6 +307,15 @@ class Perturbed:
             check_like("curvature", self.curvature, "the policy", problem.logits)
             check_trailing("curvature", self.curvature, tuple(problem.logits.shape[-2:]) if self.curvature.ndim else ())
         return self.oracle.surrogate(problem, generator) + (problem.logits**2 * self.curvature).mean((-1, -2))
+
+
+def _used(baseline: Baseline | None, estimator: Estimator) -> Baseline | None:
+    """The baseline, or None for an estimator (DiCE) that says that it has no use for one."""
+    return baseline if getattr(estimator, "uses_baseline", True) else None
+
+
+def _draws(baseline: Baseline | None) -> bool:
+    return baseline is not None and baseline.is_random
 
 
 def _check_settings(horizon: int, gae_lambda: float) -> None:

@@ -12,7 +12,9 @@ def alias_probabilities(table: Alias, n_rows: int, n: int) -> torch.Tensor:
     own, other = table.outcome.view(n_rows, table.width, 2).unbind(-1)
     below = table.threshold.view(n_rows, table.width)
     law = torch.zeros(n_rows, n, dtype=torch.float64)
-    return law.scatter_add_(-1, own.long(), below / table.width).scatter_add_(-1, other.long(), (1 - below) / table.width)
+    return law.scatter_add_(-1, own.long(), below / table.width).scatter_add_(
+        -1, other.long(), (1 - below) / table.width
+    )
 
 
 @pytest.mark.parametrize("concentration", [0.001, 0.1, 1.0, 100.0])

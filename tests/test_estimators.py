@@ -306,3 +306,16 @@ def test_ratio_is_one_on_policy_to_the_last_bit() -> None:
     assert torch.equal(data.ratio, torch.ones_like(data.ratio))
     (gradient,) = torch.autograd.grad(gl.LVC().surrogate(data), logits)
     assert math.isfinite(gradient.sum().item())
+
+
+def test_dice_asks_for_no_baseline_and_so_for_no_generator() -> None:
+    """Its noise is not drawn: stored trajectories need no generator, and the expectation none either."""
+    mdp, theta = tiny_mdp(), normal(2, 2)
+    stored = gl.sample(mdp, theta, 4, 3, generator=seeded())
+    noisy = gl.Sampled(gl.DiCE(), 4, 3, trajectories=stored)
+    assert not noisy.is_random
+    assert not gl.Expected(gl.DiCE(), 3).is_random
+    problem = gl.Problem(mdp, theta)
+    quiet = gl.Sampled(gl.DiCE(), 4, 3, baseline=None, trajectories=stored)
+    assert torch.equal(noisy.surrogate(problem), quiet.surrogate(problem))
+    assert gl.Sampled(gl.LVC(), 4, 3, trajectories=stored).is_random

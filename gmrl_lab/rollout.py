@@ -235,6 +235,7 @@ class _Tables:
             mdp.n_actions,
         )
 
+    @torch.inference_mode()
     def roll(self, uniform: Tensor, element: Tensor, states: Tensor, actions: Tensor) -> None:
         """Write trajectories into `states` (N, T + 1) and `actions` (N, T); `element` is each one's batch element."""
         draws = uniform.t().contiguous()  # time first: each step then reads and writes whole lines of memory

@@ -113,7 +113,7 @@ def lessons() -> list[Row]:
 def redraw() -> list[Row]:
     """Key press to redrawn figure of lesson 02's explorer in a real browser, at its defaults."""
     sys.path.insert(0, str(ROOT / "tests" / "browser"))
-    from lab import Browser, JupyterLab, NotebookPage, redraw_latencies
+    from lab import Browser, JupyterLab, NotebookPage, median_and_p95, redraw_latencies
 
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -128,8 +128,7 @@ def redraw() -> list[Row]:
             explorer = page.explorer("The MAML meta-gradient, taken apart")
             for label, key in (("|τ|,", "Arrow"), ("α,", "Arrow"), ("K,", "Arrow")):
                 keys = [f"{key}{'Right' if i % 2 == 0 else 'Left'}" for i in range(31)]
-                times = sorted(redraw_latencies(explorer, explorer.slider(label), keys))
-                median, p95 = statistics.median(times), times[int(0.95 * len(times))]
+                median, p95 = median_and_p95(redraw_latencies(explorer, explorer.slider(label), keys))
                 measured = f"median {median:.0f} ms, 95th percentile {p95:.0f} ms"
                 goal = "median under 200 ms, 95th percentile under 500 ms"
                 rows.append(

@@ -15,9 +15,12 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class InverseCDF:
-    """Cumulative distributions, one per row, padded to a power of two and laid end to end."""
+    """Cumulative distributions, one per row, padded to a power of two and laid end to end.
 
-    table: Tensor
+    `halves` are views of that table, each shifted to the entry that a step of the bisection looks at.
+    """
+
+    halves: tuple[Tensor, ...]
     width: int
 
     @classmethod
@@ -26,17 +29,18 @@ class InverseCDF:
         n = probabilities.shape[-1]
         width = 1 << (n - 1).bit_length()
         padded = torch.nn.functional.pad(cumulative(probabilities).reshape(-1, n), (0, width - n), value=1.0)
-        return cls(padded.flatten(), width)
+        table = padded.flatten()
+        return cls(tuple(table[(width >> step) - 1 :] for step in range(1, width.bit_length())), width)
 
     def draw(self, row: Tensor, uniform: Tensor) -> Tensor:
         """The first outcome of each row whose cumulative probability exceeds the uniform number, by bisection."""
         first = row * self.width
         position = first
-        half = self.width // 2
-        while half:
-            below = self.table[half - 1 :].index_select(0, position) <= uniform
-            position = torch.add(position, below, alpha=half)
-            half //= 2
+        jump = self.width
+        for half in self.halves:
+            jump //= 2
+            below = half.index_select(0, position) <= uniform
+            position = torch.add(position, below, alpha=jump)
         return position - first
 
 

@@ -94,6 +94,7 @@ def base_layout(
         "hovermode": "x unified",
         "height": height,
         "autosize": True,
+        "uirevision": "kept",  # a zoom of the reader's outlives the next redraw
     }
     return go.Layout(house).update(overrides)
 
@@ -125,8 +126,8 @@ def side_by_side(panels: Sequence[Panel], *, gap: float = 0.09, **layout: object
         left = right + gap
     legend = {"orientation": "h", "y": -0.24, "yanchor": "top", "x": 0.0}
     margin = {"l": 56, "r": 12, "t": 32, "b": 96}
-    base = {"template": TEMPLATE, "height": FIGURE_HEIGHT, "autosize": True, "margin": margin, "legend": legend}
-    return go.Figure({"data": traces, "layout": {**base, **axes, "annotations": titles, **layout}})
+    base = {"template": TEMPLATE, "height": FIGURE_HEIGHT, "autosize": True, "uirevision": "kept", "margin": margin}
+    return go.Figure({"data": traces, "layout": {**base, "legend": legend, **axes, "annotations": titles, **layout}})
 
 
 def band(

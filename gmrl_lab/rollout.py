@@ -116,7 +116,7 @@ def sample(
     rows_each = total // batch[0] if batch else total
     for first in range(0, total, chunk):
         part = slice(first, min(first + chunk, total))
-        buffer = torch.empty(part.stop - first, 2 * horizon + 1, dtype=tables.policy.table.dtype, device=mdp.device)
+        buffer = torch.empty(part.stop - first, 2 * horizon + 1, dtype=tables.dtype, device=mdp.device)
         uniform = fill_uniform(buffer, first, rows_each, generator)
         element = torch.arange(part.start, part.stop, device=mdp.device) // n_trajectories
         tables.roll(uniform, element, states[part], actions[part])
@@ -235,22 +235,25 @@ class _Tables:
             mdp.n_actions,
         )
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the uniform numbers: float64 where the device has it."""
+        return self.transitions.threshold.dtype
+
     @torch.inference_mode()
     def roll(self, uniform: Tensor, element: Tensor, states: Tensor, actions: Tensor) -> None:
         """Write trajectories into `states` (N, T + 1) and `actions` (N, T); `element` is each one's batch element."""
         draws = uniform.t().contiguous()  # time first: each step then reads and writes whole lines of memory
-        visited = torch.empty(states.shape[::-1], dtype=torch.int32, device=states.device)
-        taken = torch.empty(actions.shape[::-1], dtype=torch.int32, device=states.device)
+        slots, rests = self.transitions.split(draws[2::2])
         policy_row = (element * self.n_states).int()
         model_row = (self.model[element] * (self.n_states * self.n_actions)).int()
-        slot, rest = self.transitions.split(draws[2::2])
         state = self.start.draw(element.int(), draws[0])
-        visited[0] = state
-        for t in range(len(taken)):
-            action = self.policy.draw(policy_row + state, draws[2 * t + 1])
+        visited, taken = [state], []
+        for draw, slot, rest in zip(draws[1::2].unbind(), slots.unbind(), rests.unbind(), strict=True):
+            action = self.policy.draw(policy_row + state, draw)
             row = torch.add(model_row + action, state, alpha=self.n_actions)
-            state = self.transitions.draw(row, slot[t], rest[t])
-            taken[t] = action
-            visited[t + 1] = state
-        states.copy_(visited.t())
-        actions.copy_(taken.t())
+            state = self.transitions.draw(row, slot, rest)
+            taken.append(action)
+            visited.append(state)
+        states.copy_(torch.stack(visited).t().contiguous())  # in two steps: both have a fast path, one copy has none
+        actions.copy_(torch.stack(taken).t().contiguous())

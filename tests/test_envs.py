@@ -181,6 +181,17 @@ def test_environment_follows_the_model() -> None:
     assert not fits(moves, wrong)
 
 
+@pytest.mark.parametrize(("uniform", "wanted"), [(0.0, 1), (0.5, 3), (1 - 2.0**-53, 3)])
+def test_impossible_states_are_never_drawn_even_at_the_edges(
+    uniform: float, wanted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = double([0.0, 0.5, 0.0, 0.5, 0.0])
+    env = TabularEnv(gl.TabularMDP(row.expand(5, 2, 5), torch.ones(5, 2, dtype=torch.float64), 0.9, row))
+    monkeypatch.setattr(env, "_np_random", type("Fixed", (), {"random": lambda self: uniform})())
+    assert env.reset()[0] == wanted
+    assert env.step(np.int64(0))[0] == wanted
+
+
 def test_seeds_make_episodes_reproducible() -> None:
     def states(seed: int) -> list[np.int64]:
         env = TabularEnv(gl.random_mdp(5, 2, concentration=1.0))

@@ -208,10 +208,25 @@ def test_one_batched_field_makes_the_whole_a_batch(field: str, shape: tuple[int,
             assert torch.allclose(together[index], alone, atol=1e-11)
 
 
+def test_tasks_pose_the_problems_of_their_algorithms() -> None:
+    """MAML: θ⁰ = φ, one MDP. LIRPG: rewards R + φ within, R outside, θ⁰ free of φ."""
+    phi, theta = normal(3, 2, seed=1), normal(3, 2, seed=2)
+    maml, lirpg = gl.MAML(ONE), gl.LIRPG(ONE, theta)
+    assert maml.theta_0(phi) is phi
+    assert lirpg.theta_0(phi).equal(theta)
+    for task, rewards in ((maml, ONE.rewards), (lirpg, ONE.rewards + phi)):
+        inner, outer = task.inner(phi, theta), task.outer(phi, theta)
+        assert inner.mdp.rewards.equal(rewards)
+        assert outer.mdp.rewards.equal(ONE.rewards)
+        for problem in (inner, outer):
+            assert problem.logits is theta
+            assert problem.mdp.transitions is ONE.transitions
+
+
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
 @pytest.mark.parametrize("horizon", [1, 4])
 def test_behaviour_and_baseline_broadcast(estimator: gl.LVC, horizon: int) -> None:
-    """Four policies against one behaviour, as many as there are steps; one policy against four of either."""
+    """Four policies, behaviours or baselines, as many as there are steps, against one of the others."""
     thetas, behaviours, baselines = normal(4, 3, 2), normal(4, 3, 2, seed=1).softmax(-1), normal(4, 3, seed=2)
     for i in (0, 3):
         one = (thetas[i], behaviours[i], baselines[i])

@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from gmrl_lab.explorers.controls import Controls
-from gmrl_lab.explorers.figures import live_figure, update_figure
+from gmrl_lab.explorers.figures import LiveFigure
 from gmrl_lab.explorers.refinement import Refinement
 from gmrl_lab.explorers.view import View
 
@@ -70,7 +70,7 @@ class Explorer(Generic[S, R]):
         self._asked: tuple[S, int]
         self.shown: Shown[S, R] | None = None
         self.controls = Controls(settings_type)
-        self.figure = live_figure(go.Figure())
+        self.figure = LiveFigure()
         self.view = View(title, self.controls, self.figure, seed, downloadable=table is not None)
         # The first figure is computed before any widget can fire, and an error in it fails the cell.
         self._return_to_start()
@@ -117,7 +117,7 @@ class Explorer(Generic[S, R]):
 
     def _show(self, progress: float, result: R) -> None:
         figure, summary = self._draw(result)
-        update_figure(self.figure, figure)
+        self.figure.update(figure)
         self.shown = Shown(*self._asked, result, progress)
         self.view.show(summary, self._code(*self._asked), progress)
 

@@ -1,48 +1,96 @@
-"""A live Plotly figure that takes over the content of a pure one, sending the browser only what differs."""
+"""A Plotly figure on the page that is replaced as a whole: one string of JSON out, nothing back.
+
+Plotly's own FigureWidget brings five megabytes of script for each figure, and anywidget drops the messages of a widget
+whose script takes more than two seconds to start: on a slow machine such a figure stays empty for good. Here the
+script of a figure is small, and Plotly itself is sent once and loaded when the first figure is drawn.
+"""
 
 import html
+from functools import cache
 
+import anywidget
 import ipywidgets as widgets
 import plotly.graph_objects as go
+import traitlets
+from plotly.offline import get_plotlyjs
 
 from gmrl_lab.explorers.accessibility import PageHelper
 
-# `uid` ties a trace to its twin in the browser, `type` cannot change.
-_FIXED = {"uid", "type"}
+_SCRIPT = """
+// "Share chart" would send the figure to a company's server.
+const CONFIG = { displaylogo: false, responsive: true, plotlyServerURL: "",
+  modeBarButtonsToRemove: ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d"] }
 
-# "Share chart" would send the figure to a company's server.
-_HIDDEN_BUTTONS = ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d"]
-_CONFIG = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": _HIDDEN_BUTTONS}
+async function load(model) {
+  window.PlotlyConfig = { MathJaxConfig: "local" }
+  const library = await model.widget_manager.get_model(model.get("library"))
+  const address = URL.createObjectURL(new Blob([library.get("value")], { type: "text/javascript" }))
+  await new Promise((resolve, reject) => {
+    const script = document.createElement("script")
+    Object.assign(script, { src: address, onload: resolve, onerror: () => reject(new Error("Plotly did not load")) })
+    document.head.append(script)
+  })
+  URL.revokeObjectURL(address)
+  return window.Plotly
+}
+
+function render({ model, el }) {
+  const plot = document.createElement("div")
+  el.append(plot)
+  let busy = false, stale = false, gone = false
+  const draw = async () => {
+    stale = true
+    if (busy) return
+    busy = true
+    try {
+      while (stale && !gone) {
+        stale = false
+        const Plotly = await (window.gmrlPlotly ??= load(model))
+        const { data, layout } = JSON.parse(model.get("figure"))
+        plot.style.minHeight = `${layout.height ?? 420}px`
+        await Plotly.react(plot, data, layout, CONFIG)
+      }
+    } catch (error) {
+      window.gmrlPlotly = undefined
+      plot.textContent = `The figure could not be drawn: ${error.message}`
+      console.error(error)
+    }
+    busy = false
+  }
+  model.on("change:figure", draw)
+  draw()
+  return () => { gone = true; model.off("change:figure", draw); window.Plotly?.purge(plot) }
+}
+
+export default { render }
+"""
 
 
-def live_figure(figure: go.Figure) -> go.FigureWidget:
-    """A widget showing `figure`, as wide as its cell."""
-    live = go.FigureWidget(figure)
-    live._config = {**live._config, **_CONFIG}  # Plotly has no public name for it
-    return live
+class LiveFigure(anywidget.AnyWidget):
+    """A widget that shows `content`, as wide as its cell; assign a new figure by `update`."""
+
+    _esm = _SCRIPT
+    figure = traitlets.Unicode().tag(sync=True)
+    library = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, content: go.Figure | None = None) -> None:
+        self.content = go.Figure() if content is None else content
+        super().__init__(figure=self.content.to_json(), library=_plotly().model_id, layout={"width": "100%"})
+
+    def update(self, content: go.Figure) -> None:
+        """Show another figure; the page redraws what differs, and a zoom of the reader's stays."""
+        self.content = content
+        self.figure = content.to_json()
 
 
 def show(figure: go.Figure, summary: str) -> widgets.VBox:
     """A figure and the one line of text that says the same, for the page and for a screen reader."""
     text = widgets.HTML(html.escape(summary)).add_class("gmrl-summary")
     page = PageHelper(title="figure", summary=summary)
-    return widgets.VBox([live_figure(figure), text, page]).add_class("gmrl-explorer")
+    return widgets.VBox([LiveFigure(figure), text, page]).add_class("gmrl-explorer")
 
 
-def update_figure(live: go.FigureWidget, figure: go.Figure) -> None:
-    """Make `live` equal to `figure`: in place where the traces have the same types, replaced otherwise."""
-    in_place = [trace.type for trace in live.data] == [trace.type for trace in figure.data]
-    with live.batch_update():
-        if in_place:
-            for old, new in zip(live.data, figure.data, strict=True):
-                _assign(old, new)
-        _assign(live.layout, figure.layout)
-    if not in_place:
-        live.data = ()
-        live.add_traces(figure.data)
-
-
-def _assign(old: go.Layout | go.Scatter, new: go.Layout | go.Scatter) -> None:
-    # Plotly itself skips properties that are already equal; a key that only `old` has is reset to None.
-    for key in (old.to_plotly_json().keys() | new.to_plotly_json().keys()) - _FIXED:
-        old[key] = new[key]
+@cache
+def _plotly() -> widgets.HTML:
+    """Plotly's script as the state of a widget that is never shown: sent to the page once, not once for each figure."""
+    return widgets.HTML(get_plotlyjs())

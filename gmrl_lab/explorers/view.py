@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import ipywidgets as widgets
-import plotly.graph_objects as go
 
 from gmrl_lab.explorers.accessibility import PageHelper
 from gmrl_lab.explorers.controls import Controls, css_class
@@ -18,7 +17,7 @@ class View:
     """Controls on top, then the figure, its text, the buttons, and the code on request."""
 
     def __init__(
-        self, title: str, controls: Controls[S], figure: go.FigureWidget, seed: int, *, downloadable: bool
+        self, title: str, controls: Controls[S], figure: widgets.DOMWidget, seed: int, *, downloadable: bool
     ) -> None:
         self._muted = False
         self.seed = widgets.IntText(value=seed, description="<b>seed</b>", description_allow_html=True)
@@ -37,7 +36,7 @@ class View:
         self.page = PageHelper(title=title, names=names)
         self.root = self._assemble(title, controls, figure)
 
-    def _assemble(self, title: str, controls: Controls[S], figure: go.FigureWidget) -> widgets.VBox:
+    def _assemble(self, title: str, controls: Controls[S], figure: widgets.DOMWidget) -> widgets.VBox:
         controls.box.children = (*controls.box.children, self.seed)
         left = [self.buttons[name] for name in ("new seed", "reset")]
         right = [self.buttons["download"]] if "download" in self.buttons else []

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import nbformat
 import pytest
-from lab import Browser, ExplorerOnPage, JupyterLab, NotebookPage, median_and_p95, redraw_latencies
+from lab import Browser, ExplorerOnPage, JupyterLab, NotebookPage, redraw_latencies
 
 pytestmark = pytest.mark.browser
 
@@ -164,12 +164,10 @@ def test_nothing_offers_to_share_the_figure(explorer: ExplorerOnPage) -> None:
     assert not [title for title in titles if "hare" in title or "loud" in title]
 
 
-def test_latency_from_key_to_figure(explorer: ExplorerOnPage) -> None:
+def test_every_key_press_redraws(explorer: ExplorerOnPage) -> None:
     keys = (["ArrowLeft"] * 5 + ["ArrowRight"] * 5) * 2
-    slider = explorer.slider("α, frequency")
-    median, p95 = median_and_p95(redraw_latencies(explorer, slider, ["ArrowLeft", *keys]))
-    print(f"key press to redrawn figure: median {median:.0f} ms, 95th percentile {p95:.0f} ms")
-    assert median < 600, "a trip wire only: `make bench` measures, here other tests may share the cores"
+    latencies = redraw_latencies(explorer, explorer.slider("α, frequency"), ["ArrowLeft", *keys])
+    assert len(latencies) == 20
 
 
 def test_narrow_window(lab: JupyterLab, browser: Browser, notebook: NotebookPage, explorer: ExplorerOnPage) -> None:

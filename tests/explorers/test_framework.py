@@ -1,11 +1,12 @@
 """The explorer framework without a browser: controls, refinement, messages, cache, figure updates."""
 
 import asyncio
+import json
 import logging
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import ipywidgets as widgets
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -24,7 +25,7 @@ from gmrl_lab.explorers import (
     switch,
     toggles,
 )
-from gmrl_lab.explorers.figures import live_figure, update_figure
+from gmrl_lab.explorers.figures import LiveFigure, show
 
 
 @dataclass(frozen=True)
@@ -151,16 +152,16 @@ class TestExplorer:
         explorer = make()
         assert explorer.shown is not None
         assert explorer.shown.progress == 1.0
-        assert len(explorer.figure.data) == 2
+        assert len(explorer.figure.content.data) == 2
         assert explorer.view.summary.value == "part 3, α = 10"
 
-    def test_a_control_redraws_and_keeps_the_traces(self) -> None:
+    def test_a_control_redraws(self) -> None:
         explorer = make()
-        uids = [trace.uid for trace in explorer.figure.data]
+        before = explorer.figure.figure
         explorer.controls.widgets["frequency"].value = 0.1
         assert explorer.view.summary.value == "part 3, α = 0.1"
-        assert [trace.uid for trace in explorer.figure.data] == uids
-        np.testing.assert_allclose(explorer.figure.data[0].y, np.arange(16) * 0.1)
+        assert explorer.figure.figure != before
+        np.testing.assert_allclose(explorer.figure.content.data[0].y, np.arange(16) * 0.1)
 
     def test_every_control_through_its_range(self) -> None:
         explorer = make()
@@ -169,7 +170,7 @@ class TestExplorer:
             for value in set(values) - {"broken", "wrong"}:
                 result = explorer.run(**{field: value})
                 assert getattr(result.settings, field) == value
-                assert len(explorer.figure.data) == result.settings.n_waves
+                assert len(explorer.figure.content.data) == result.settings.n_waves
 
     def test_bad_settings_leave_the_figure_and_say_why(self) -> None:
         explorer = make()
@@ -296,33 +297,25 @@ class TestRefinement:
 
 
 class TestFigure:
-    def test_update_in_place_equals_the_new_figure(self) -> None:
-        error = {"type": "data", "array": [1, 2]}
-        first = go.Figure([go.Scatter(y=[1, 2], error_y=error)], base_layout("a", annotations=[{"text": "t", "x": 0}]))
-        second = go.Figure([go.Scatter(y=[3, 4], name="n", **line_style(1))], base_layout("b", yaxis={"type": "log"}))
-        live = live_figure(first)
-        update_figure(live, second)
-        assert live.layout.title.text == "b"
-        assert live.layout.yaxis.type == "log"
-        assert not live.layout.annotations
-        assert live.data[0].error_y.array is None
-        assert live.data[0].line.dash == line_style(1)["line"]["dash"]
+    def test_the_page_gets_the_whole_figure(self) -> None:
+        first = go.Figure([go.Scatter(y=[1, 2])], base_layout("a", annotations=[{"text": "t", "x": 0}]))
+        second = go.Figure([go.Bar(y=[1]), go.Scatter(y=[2])], base_layout("b", yaxis={"type": "log"}))
+        live = LiveFigure(first)
+        assert json.loads(live.figure) == json.loads(first.to_json())
+        live.update(second)
+        sent = json.loads(live.figure)
+        assert [trace["type"] for trace in sent["data"]] == ["bar", "scatter"]
+        assert sent["layout"]["yaxis"]["type"] == "log"
+        assert "annotations" not in sent["layout"]
 
-    def test_another_structure_replaces_the_traces(self) -> None:
-        live = live_figure(go.Figure([go.Scatter(y=[1, 2])]))
-        update_figure(live, go.Figure([go.Bar(y=[1]), go.Scatter(y=[2])]))
-        assert [trace.type for trace in live.data] == ["bar", "scatter"]
+    def test_plotly_is_sent_once_for_all_figures(self) -> None:
+        one, two = LiveFigure(), LiveFigure()
+        assert one.library == two.library
+        assert len(str(LiveFigure._esm)) < 4_000
 
-    def test_update_is_quick(self) -> None:
-        def figure(seed: int) -> go.Figure:
-            y = np.random.default_rng(seed).normal(size=(6, 100))
-            return go.Figure([go.Scatter(y=row, **line_style(i)) for i, row in enumerate(y)], base_layout(f"{seed}"))
-
-        live, figures = live_figure(figure(0)), [figure(seed) for seed in range(1, 6)]
-        started = time.perf_counter()
-        for one in figures:
-            update_figure(live, one)
-        assert (time.perf_counter() - started) / 5 < 0.06
+    def test_show_says_what_the_figure_shows(self) -> None:
+        box = show(go.Figure(), "bias < variance")
+        assert [child.value for child in box.children if isinstance(child, widgets.HTML)] == ["bias &lt; variance"]
 
     def test_series_differ_in_more_than_colour(self) -> None:
         styles = [line_style(i) for i in range(6)]

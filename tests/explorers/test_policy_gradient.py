@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import time
 from dataclasses import replace
 
 import pandas as pd
@@ -11,7 +10,7 @@ import torch
 
 import gmrl_lab as gl
 from gmrl_lab.explorers import Controls, Explorer
-from gmrl_lab.explorers.first_order import Result, Settings, beehive, code, compute, draw, table
+from gmrl_lab.explorers.first_order import FIRST_STEPS, Result, Settings, beehive, code, compute, draw, table
 
 UNIFORM = torch.zeros(2, 2, dtype=torch.float64)
 
@@ -121,15 +120,11 @@ def test_pieces_do_not_change_the_estimates(monkeypatch: pytest.MonkeyPatch) -> 
     torch.testing.assert_close(final(Settings(n_trials=20)).estimates, whole)
 
 
-def test_first_redraw_is_fast() -> None:
-    """150 ms is the aim on two idle cores; the limit here is for a machine that does other things too."""
-    seconds = []
-    for settings in (Settings(), Settings(1024, n_trials=200), Settings(1, "noisy", n_trials=200)):
-        for seed in range(3):
-            started = time.perf_counter()
-            draw(next(compute(settings, seed))[1])
-            seconds.append(time.perf_counter() - started)
-    assert sorted(seconds)[len(seconds) // 2] < 0.3, seconds
+@pytest.mark.parametrize("settings", [Settings(), Settings(1024, n_trials=200), Settings(1, "noisy", n_trials=200)])
+def test_the_first_picture_is_bounded_work(settings: Settings) -> None:
+    """What a slider waits for does not grow with the settings: two trials, or a fixed number of steps."""
+    trials = len(next(compute(settings, 0))[1].estimates)
+    assert trials == 2 or trials * settings.n_trajectories * settings.horizon <= FIRST_STEPS
 
 
 def test_the_function_gives_an_explorer() -> None:

@@ -12,7 +12,8 @@ from gmrl_lab.estimators import AD, LVC, DiCE, Estimator, LoadedDiCE, TayPO2
 from gmrl_lab.mdp import TabularMDP, random_mdp
 from gmrl_lab.meta import ProductTerms, meta_gradient, meta_gradient_by_product
 from gmrl_lab.metrics import accuracy, bias, covariance_trace, mse_split, sum_of_std
-from gmrl_lab.oracles import Baseline, Exact, Expected, Perturbed, Problem, Sampled
+from gmrl_lab.oracles import Exact, Expected, Perturbed, Sampled
+from gmrl_lab.problem import Baseline, Problem
 from gmrl_lab.rollout import Trajectories, enumerate_samples, sample
 from gmrl_lab.seeding import generators
 from gmrl_lab.steps import Steps

@@ -20,6 +20,7 @@ from gmrl_lab._validate import (
     check_whole,
 )
 from gmrl_lab.categorical import Alias
+from gmrl_lab.toy_text import read_table
 
 if TYPE_CHECKING:
     import gymnasium
@@ -180,7 +181,7 @@ class TabularMDP:
         if table is None:
             raise bad("env", raw, "an environment with a `P` table, such as FrozenLake-v1, CliffWalking-v1, Taxi-v4")
         start = torch.as_tensor(np.asarray(raw.initial_state_distrib), dtype=dtype)
-        transitions, rewards = _tables(table, start.nonzero().flatten().tolist())
+        transitions, rewards = read_table(table, start.nonzero().flatten().tolist())
         return cls(transitions.to(dtype), rewards.to(dtype), discount, start / start.sum())
 
 
@@ -278,28 +279,3 @@ def _validated_start(start: int | Tensor, like: Tensor) -> Tensor:
     if start.dtype == torch.bool or bool((start < 0).any()) or bool((start >= n_states).any()):
         raise bad("start_state", start.tolist(), f"whole numbers from 0 to {n_states - 1}")
     return start.long()
-
-
-def _tables(table: Any, starts: list[int]) -> tuple[Tensor, Tensor]:
-    """Transitions and rewards of a toy-text `P[s][a] = [(probability, next state, reward, terminated), ...]`."""
-    n_states, n_actions = len(table), len(table[0])
-    transitions = torch.zeros(n_states, n_actions, n_states, dtype=torch.float64)
-    rewards = torch.zeros(n_states, n_actions, dtype=torch.float64)
-    ends = {q for s in table for a in table[s] for _, q, _, ended in table[s][a] if ended}
-    reached: set[int] = set()
-    while starts:  # Taxi's table also lists moves through its end states, from states that no episode visits
-        reached.add(s := starts.pop())
-        starts += [q for a in table[s] for p, q, _, ended in table[s][a] if p > 0 and not (ended or q in reached)]
-    passed = {q for s in reached - ends for a in table[s] for p, q, _, ended in table[s][a] if p > 0 and not ended}
-    if ends & passed:
-        raise bad(
-            "env",
-            f"states {sorted(ends & passed)[:5]} entered both as an end and not",
-            "states that always end or never",
-        )
-    for s in range(n_states):
-        for a in range(n_actions):
-            for probability, q, reward, _ in [(1.0, s, 0.0, True)] if s in ends else table[s][a]:
-                transitions[s, a, q] += probability
-                rewards[s, a] += probability * reward
-    return transitions, rewards

@@ -28,15 +28,18 @@ from gmrl_lab.tasks import Task
 ROLES = ("inner", "hessian", "outer")
 """The three places of an oracle, in the order in which their random seeds are drawn."""
 
+EXACT = Exact()
+"""The true objective over an infinite horizon: the default of every role."""
+
 
 def meta_gradient(
     task: Task,
     phi: Tensor,
     n_inner_steps: int = 1,
     inner_lr: float = 10.0,
-    inner: Oracle = Exact(),  # noqa: B008 (a frozen dataclass)
-    hessian: Oracle = Exact(),  # noqa: B008
-    outer: Oracle = Exact(),  # noqa: B008
+    inner: Oracle = EXACT,
+    hessian: Oracle = EXACT,
+    outer: Oracle = EXACT,
     n_trials: int | None = None,
     generator: Generators | None = None,
     share_samples: bool = False,
@@ -127,7 +130,7 @@ def product_terms(task: Task, phi: Tensor, n_inner_steps: int = 1, inner_lr: flo
     n_phi, n_theta = len(task.phi_shape), len(task.theta_shape)
 
     def update(phi_: Tensor, theta_: Tensor) -> Tensor:
-        return task.inner_update(phi_, theta_, Exact()).flatten(-n_theta)
+        return task.inner_update(phi_, theta_, EXACT).flatten(-n_theta)
 
     start = task.theta_0(phi).detach().expand(*batch, *task.theta_shape)
     path, jacobians, factors = [start], [], []
@@ -222,7 +225,7 @@ def _valued_step(task: Task, phi: Tensor, theta: Tensor, oracle: Oracle, streams
 
 def _outer_gradients(task: Task, phi: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
     phi, theta = phi.clone().requires_grad_(), theta.clone().requires_grad_()
-    objective = Exact().surrogate(task.outer(phi, theta))
+    objective = EXACT.surrogate(task.outer(phi, theta))
     by_phi, by_theta = torch.autograd.grad(objective.sum(), (phi, theta), allow_unused=True)
     zero = torch.zeros_like
     return zero(phi) if by_phi is None else by_phi, zero(theta) if by_theta is None else by_theta

@@ -17,6 +17,7 @@ ORDER = [
     "_tensors",
     "_validate",
     "categorical",
+    "toy_text",
     "mdp",
     "exact",
     "seeding",
@@ -24,6 +25,7 @@ ORDER = [
     "steps",
     "flow",
     "estimators",
+    "problem",
     "oracles",
     "tasks.base",
     "tasks.lirpg",
@@ -164,7 +166,7 @@ def test_modules_import_only_from_those_above() -> None:
 
 
 def test_imports_are_seen() -> None:
-    assert {"exact", "mdp", "rollout", "estimators", "_validate"} <= imported("oracles")
+    assert {"exact", "problem", "rollout", "estimators", "_validate"} <= imported("oracles")
     assert "tasks" in imported("meta")
 
 

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from gmrl_lab.mdp import TabularMDP
-from gmrl_lab.oracles import Oracle, Problem
+from gmrl_lab.oracles import Oracle
+from gmrl_lab.problem import Problem
 from gmrl_lab.seeding import Generators, Streams
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gmrl_lab._tensors import broadcast_shapes
 from gmrl_lab.exact import check_theta
-from gmrl_lab.oracles import Problem
+from gmrl_lab.problem import Problem
 from gmrl_lab.tasks.base import TabularTask
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from gmrl_lab.oracles import Problem
+from gmrl_lab.problem import Problem
 from gmrl_lab.tasks.base import TabularTask
 
 

@@ -23,7 +23,7 @@ const CONFIG = { displaylogo: false, responsive: true, plotlyServerURL: "",
 
 async function load(model) {
   window.PlotlyConfig = { MathJaxConfig: "local" }
-  const library = await model.widget_manager.get_model(model.get("library"))
+  const library = await model.widget_manager.get_model(model.get("plotly"))
   const address = URL.createObjectURL(new Blob([library.get("value")], { type: "text/javascript" }))
   await new Promise((resolve, reject) => {
     const script = document.createElement("script")
@@ -71,11 +71,11 @@ class LiveFigure(anywidget.AnyWidget):
 
     _esm = _SCRIPT
     figure = traitlets.Unicode().tag(sync=True)
-    library = traitlets.Unicode().tag(sync=True)
+    plotly = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, content: go.Figure | None = None) -> None:
         self.content = go.Figure() if content is None else content
-        super().__init__(figure=self.content.to_json(), library=_plotly().model_id, layout={"width": "100%"})
+        super().__init__(figure=self.content.to_json(), plotly=_plotly().model_id, layout={"width": "100%"})
 
     def update(self, content: go.Figure) -> None:
         """Show another figure; the page redraws what differs, and a zoom of the reader's stays."""

@@ -310,7 +310,7 @@ class TestFigure:
 
     def test_plotly_is_sent_once_for_all_figures(self) -> None:
         one, two = LiveFigure(), LiveFigure()
-        assert one.library == two.library
+        assert one.plotly == two.plotly
         assert len(str(LiveFigure._esm)) < 4_000
 
     def test_show_says_what_the_figure_shows(self) -> None:

@@ -38,8 +38,8 @@ class TabularMDP:
         discount: γ in [0, 1), a float or `(...)`. May carry a gradient (MGRL's meta-discount).
         start_state: an index, an integer tensor `(...)`, or a distribution over states `(..., S)` in floating point.
 
-    Leading dimensions broadcast against one another. Tensors decide dtype and device; lists and NumPy arrays
-    become float64.
+    Leading dimensions broadcast against one another. Tensors decide dtype and device; transitions from lists or
+    NumPy arrays become float64, and everything else that is no tensor follows the transitions.
 
     Raises:
         ValueError: naming the argument, if a shape, dtype, device or value is not as said above.
@@ -137,7 +137,7 @@ class TabularMDP:
         n_actions, n_states = transitions.shape[-2:]
         rewards = fields.get("rewards", self.__dict__.get("rewards"))
         if "rewards" in fields or "transitions" in fields:
-            new["rewards"] = _as_tensor(rewards)
+            new["rewards"] = _as_tensor(rewards, transitions)
             check_trailing("rewards", new["rewards"], (n_states, n_actions))
             check_like("rewards", new["rewards"], "transitions", transitions)
             check_finite("rewards", new["rewards"])
@@ -233,8 +233,12 @@ def _draw_tables(n_states: int, n_actions: int, concentration: float, seed: int)
     return weights / weights.sum(-1, keepdims=True), rng.random((n_states, n_actions))
 
 
-def _as_tensor(value: Any) -> Tensor:
-    return value if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value, dtype=np.float64))
+def _as_tensor(value: Any, like: Tensor | None = None) -> Tensor:
+    """A tensor as it is; a list or an array like another tensor, or in float64."""
+    if isinstance(value, Tensor):
+        return value
+    tensor = torch.as_tensor(np.asarray(value, dtype=np.float64))
+    return tensor if like is None else tensor.to(like)
 
 
 def _validated_transitions(transitions: Tensor) -> Tensor:

@@ -71,6 +71,7 @@ def meta_gradient(
 
     Taught in lesson 02.
     """
+    _check_kinds(task, phi, {"inner": inner, "hessian": hessian, "outer": outer})
     _check_numbers(n_inner_steps, inner_lr, n_trials)
     leaf = _leaf(task, phi, n_trials)
     _check_random((inner, hessian, outer), generator, leaf, task)
@@ -124,6 +125,7 @@ def product_terms(task: Task, phi: Tensor, n_inner_steps: int = 1, inner_lr: flo
 
     Taught in lesson 03.
     """
+    _check_kinds(task, phi, {})
     _check_numbers(n_inner_steps, inner_lr, None)
     phi = _leaf(task, phi, None).detach()
     batch = phi.shape[: phi.ndim - len(task.phi_shape)]
@@ -180,6 +182,16 @@ def meta_gradient_by_product(
     return found if terms else found.total
 
 
+def _check_kinds(task: Task, phi: Tensor, oracles: dict[str, Oracle]) -> None:
+    if not isinstance(task, Task):
+        raise bad("task", repr(task), "a task, such as gl.MAML(mdp)")
+    if not isinstance(phi, Tensor):
+        raise bad("phi", type(phi).__name__, "a torch.Tensor")
+    for role, oracle in oracles.items():
+        if not callable(getattr(oracle, "surrogate", None)):
+            raise bad(role, repr(oracle), "an oracle: gl.Exact(), gl.Sampled(...), gl.Expected(...)")
+
+
 def _check_numbers(n_inner_steps: int, inner_lr: float, n_trials: int | None) -> None:
     check_whole("n_inner_steps", n_inner_steps, 0)
     check_positive("inner_lr", inner_lr)
@@ -202,7 +214,8 @@ def _check_random(oracles: tuple[Oracle, ...], generator: Generators | None, lea
     random_roles = [role for role, oracle in zip(ROLES, oracles, strict=True) if oracle.is_random]
     if generator is None:
         if random_roles:
-            raise bad("generator", None, f"a torch.Generator (or one per trial): random oracle in {random_roles}")
+            allowed = f"gl.generators(seed, n_trials) or a torch.Generator, for the random {' and '.join(random_roles)}"
+            raise bad("generator", None, allowed)
         return
     leading = leaf.shape[0] if leaf.ndim > len(task.phi_shape) else None
     check_generator(generator, leaf.device, leading)

@@ -81,8 +81,9 @@ def check_generator(generator: Generators, device: torch.device, leading: int | 
     if not all(isinstance(one, torch.Generator) for one in each):
         raise bad("generator", repr(generator), "a torch.Generator, or a list with one for each leading element")
     if isinstance(generator, Sequence) and len(each) != leading:
-        fitting = "a single one: there is no leading dimension" if leading is None else f"a list of {leading}"
-        raise bad("generator", f"a list of {len(each)}", f"{fitting}, one for each element of the leading dimension")
+        one_each = f"a list of {leading}, one for each element of the leading dimension"
+        single = "a single generator, since there is no leading dimension; or n_trials set to the list's length"
+        raise bad("generator", f"a list of {len(each)}", single if leading is None else one_each)
     for one in each:
         if one.device.type != device.type:
             raise bad("generator", f"one on {one.device}", f"one on {device}, as the MDP")

@@ -252,7 +252,7 @@ SAMPLING = {
         lambda: draw(generator=gl.generators(0, 2)),
         "generator",
         "a list of 2",
-        "a single one: there is no leading dimension",
+        "a single generator, since there is no leading dimension",
     ),
     "no trials": Bad(lambda: gl.generators(0, 0), "n_trials", "0", "a whole number >= 1"),
     "generators seed": Bad(lambda: gl.generators(-1, 2), "seed", "-1", "a whole number >= 0"),
@@ -416,7 +416,7 @@ META = {
     "phi dtype": Bad(lambda: meta(phi=ZERO.float()), "phi", "torch.float32 on cpu", "torch.float64 on cpu"),
     "phi device": Bad(lambda: meta(phi=ZERO.to("meta")), "phi", "on meta", "on cpu"),
     "phi batch": Bad(lambda: meta(task=gl.MAML(THREE), phi=ZERO.expand(2, 2, 2)), "phi", "(2,)", "(3,) of the task"),
-    "no generator": Bad(lambda: meta(outer=SAMPLED), "generator", "None", "random oracle in ['outer']"),
+    "no generator": Bad(lambda: meta(outer=SAMPLED), "generator", "None", "for the random outer"),
     "a seed as generator": Bad(lambda: meta(outer=SAMPLED, generator=0), "generator", "0", "a torch.Generator"),
     "generators for other trials": Bad(
         lambda: meta(outer=SAMPLED, n_trials=3, generator=gl.generators(0, 2)),
@@ -425,7 +425,7 @@ META = {
         "a list of 3",
     ),
     "generators without trials": Bad(
-        lambda: meta(outer=SAMPLED, generator=gl.generators(0, 2)), "generator", "a list of 2", "a single one"
+        lambda: meta(outer=SAMPLED, generator=gl.generators(0, 2)), "generator", "a list of 2", "a single generator"
     ),
     "shared samples": Bad(
         lambda: meta(inner=SAMPLED, hessian=replace(SAMPLED, n_trajectories=3), generator=seeded(), share_samples=True),
@@ -625,3 +625,22 @@ def test_no_future_sees_the_next_reward_alone() -> None:
     mdp, theta = EDGES["no future"]
     assert gl.exact.value(mdp, theta).equal(R.mean(-1))
     assert gl.exact.action_value(mdp, theta).equal(R)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"task": gl.random_mdp(2, 2)}, "task: got TabularMDP.*a task, such as gl.MAML"),
+        ({"phi": [[0.0, 0.0]]}, "phi: got list, allowed is a torch.Tensor"),
+        ({"inner": "S"}, "inner: got 'S', allowed is an oracle"),
+    ],
+)
+def test_another_kind_of_thing(changes: dict[str, object], message: str) -> None:
+    call = {"task": gl.MAML(gl.random_mdp(2, 2)), "phi": torch.zeros(2, 2, dtype=torch.float64)}
+    with pytest.raises(ValueError, match=message):
+        gl.meta_gradient(**{**call, **changes})
+
+
+def test_a_list_follows_the_tensors_dtype() -> None:
+    P = torch.full((2, 2, 2), 0.5, dtype=torch.float32)
+    assert gl.TabularMDP(P, [[0, 1], [1, 0]], 0.5).rewards.dtype == torch.float32

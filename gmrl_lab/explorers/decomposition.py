@@ -201,7 +201,7 @@ def _summary(result: Result) -> str:
         f"{s.estimator}, {s.parts}, K = {s.n_inner_steps}, α = {s.inner_lr:g}, |τ| = {s.n_trajectories}, "
         f"noise {s.value_noise:g}: correlation with the exact meta-gradient {agreement}; relative to "
         f"‖∇‖² = {scale.item():.3g}, bias² {_bias_text(result)}, variance {(split.variance / scale).item():.3g}, "
-        f"MSE {(split.mse / scale).item():.3g}. {m} trials, ± is a 95% interval."
+        f"MSE {(split.mse / scale).item():.3g}. {m} of {s.n_trials} trials, ± is a 95% interval."
     )
 
 

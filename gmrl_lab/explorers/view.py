@@ -53,7 +53,7 @@ class View:
         self.page.summary = summary
         self.code.value = f'<pre class="gmrl-code" tabindex="0" aria-label="code">{html.escape(code)}</pre>'
         self.progress.value = progress
-        self.status.value = ""
+        self.status.value = "" if progress == 1.0 else f"computing, {progress:.0%} done"
         self._set_running(progress < 1.0)
 
     def idle(self, status: str = "") -> None:

@@ -32,7 +32,7 @@ def test_runs_without_an_error(notebook: NotebookPage) -> None:
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("K,", "K = 2,"), ("α,", "α = 13,"), ("|τ|,", r"\|τ\| = 64,"), ("noise,", "noise 1:"), ("M,", "50 trials")],
+    [("K,", "K = 2,"), ("α,", "α = 13,"), ("|τ|,", r"\|τ\| = 64,"), ("noise,", "noise 1:"), ("M,", "50 of 50 trials")],
 )
 def test_sliders_obey_the_keyboard(explorer: ExplorerOnPage, name: str, expected: str) -> None:
     if name == "noise,":

@@ -298,7 +298,9 @@ def install():
     say("[3/4] Installing the other {0} packages of requirements.lock (a minute or two) ...".format(len(pins) - 1))
     pip("installing the packages of requirements.lock", ["-r", LOCK], total=len(pins) + 2)
     say("[4/4] Installing gmrl_lab itself ...")
-    pip("installing gmrl_lab", ["--quiet", "--no-deps", "--no-build-isolation", "-e", ROOT])
+    # "compat" is a plain path: a folder named gmrl_lab beside somebody's script then cannot hide the package.
+    as_path = ["--config-settings", "editable_mode=compat"]
+    pip("installing gmrl_lab", ["--quiet", "--no-deps", "--no-build-isolation"] + as_path + ["-e", ROOT])
     quiet_jupyter()
 
 

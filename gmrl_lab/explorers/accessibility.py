@@ -4,10 +4,13 @@ ipywidgets 8 gives its slider handles no name and Plotly gives its graphs no rol
 own explorer, names them, and does so again whenever the page changes. Nothing is fetched: script and style are inline.
 """
 
-import anywidget
 import traitlets
 
-_SCRIPT = """
+from gmrl_lab.explorers.lasting import REVIVE, LastingWidget
+
+_SCRIPT = (
+    REVIVE
+    + """
 const set = (node, name, value) => { if (node && node.getAttribute(name) !== value) node.setAttribute(name, value) }
 
 function nameControl(box, name) {
@@ -63,6 +66,7 @@ function render({ model, el }) {
   }
   const onSummary = () => { if (root) later() }
   model.on("change:summary", onSummary)
+  revive(model)
   model.on("msg:custom", download)
   attach()
   return () => {
@@ -73,6 +77,7 @@ function render({ model, el }) {
 
 export default { render }
 """
+)
 
 _STYLE = """
 .gmrl-explorer { border: 1px solid #d0d0d0; border-radius: 6px; padding: 12px 14px; gap: 6px; max-width: 1200px; }
@@ -102,7 +107,7 @@ _STYLE = """
 """
 
 
-class PageHelper(anywidget.AnyWidget):
+class PageHelper(LastingWidget):
     """Names every control of the explorer that contains it, keeps the figure's text up to date, saves files."""
 
     _esm = _SCRIPT

@@ -1,22 +1,24 @@
 """A Plotly figure on the page that is replaced as a whole: one string of JSON out, nothing back.
 
-Plotly's own FigureWidget brings five megabytes of script for each figure, and anywidget drops the messages of a widget
-whose script takes more than two seconds to start: on a slow machine such a figure stays empty for good. Here the
-script of a figure is small, and Plotly itself is sent once and loaded when the first figure is drawn.
+Plotly's own FigureWidget brings five megabytes of script for each figure, and on a slow machine it stays empty for good
+(see `lasting`). Here the script of a figure is small, Plotly itself is sent once and loaded when the first figure is
+drawn, and what the page missed meanwhile is sent again.
 """
 
 import html
 from functools import cache
 
-import anywidget
 import ipywidgets as widgets
 import plotly.graph_objects as go
 import traitlets
 from plotly.offline import get_plotlyjs
 
 from gmrl_lab.explorers.accessibility import PageHelper
+from gmrl_lab.explorers.lasting import REVIVE, LastingWidget
 
-_SCRIPT = """
+_SCRIPT = (
+    REVIVE
+    + """
 // "Share chart" would send the figure to a company's server.
 const CONFIG = { displaylogo: false, responsive: true, plotlyServerURL: "",
   modeBarButtonsToRemove: ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d"] }
@@ -58,15 +60,17 @@ function render({ model, el }) {
     busy = false
   }
   model.on("change:figure", draw)
+  revive(model)
   draw()
   return () => { gone = true; model.off("change:figure", draw); window.Plotly?.purge(plot) }
 }
 
 export default { render }
 """
+)
 
 
-class LiveFigure(anywidget.AnyWidget):
+class LiveFigure(LastingWidget):
     """A widget that shows `content`, as wide as its cell; assign a new figure by `update`."""
 
     _esm = _SCRIPT

@@ -223,9 +223,20 @@ class Complaints:
 class NotebookPage:
     """One notebook, open in one page."""
 
-    def __init__(self, browser: Browser, lab: JupyterLab, notebook: str, *, width: int = 1400, height: int = 3000):
+    def __init__(
+        self,
+        browser: Browser,
+        lab: JupyterLab,
+        notebook: str,
+        *,
+        width: int = 1400,
+        height: int = 3000,
+        first: str = "",
+    ):
         self.complaints = Complaints()
         self.page = browser.new_page(width, height)
+        if first:  # a script to run before any of the page's own
+            self.page.add_init_script(first)
         self.complaints.watch(self.page, lab.url.removeprefix("http://"))
         self.page.goto(lab.address(notebook))
         # The indicator in the tool bar says idle before the kernel is connected, and Run All is then silently dropped.

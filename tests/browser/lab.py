@@ -21,6 +21,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -331,6 +332,13 @@ class ExplorerOnPage:
         summary = self.root.locator(".gmrl-summary").filter(has_text=re.compile(pattern))
         summary.wait_for(timeout=seconds * 1000)
         return self.summary
+
+    def wait_until(self, condition: Callable[[], bool], seconds: float = 10.0) -> None:
+        """Wait until `condition()` holds: the figure and its label follow the text a few frames later."""
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, f"not within {seconds} s; summary: {self.summary!r}"
+            self.page.wait_for_timeout(50)
 
     def wait_until_idle(self, seconds: float = 60.0) -> None:
         """Wait until no refinement runs."""

@@ -87,15 +87,16 @@ def test_keyboard_moves_slider_and_figure_follows(explorer: ExplorerOnPage) -> N
     before = explorer.figure.locator(".scatterlayer path.js-line").first.get_attribute("d")
     explorer.press(slider, "ArrowLeft")
     summary = explorer.wait_for_summary("α = 7.5")
-    assert explorer.figure.locator(".scatterlayer path.js-line").first.get_attribute("d") != before
-    assert explorer.figure.get_attribute("aria-label") == summary
+    line = explorer.figure.locator(".scatterlayer path.js-line").first
+    explorer.wait_until(lambda: line.get_attribute("d") != before)
+    explorer.wait_until(lambda: explorer.figure.get_attribute("aria-label") == summary)
     assert slider.get_attribute("aria-valuetext") in summary
 
 
 def test_structure_changes_in_place(explorer: ExplorerOnPage) -> None:
     explorer.press(explorer.slider("K, number of waves"), "End")
     explorer.wait_for_summary("^6 waves")
-    assert explorer.figure.locator(".scatterlayer .trace").count() == 6
+    explorer.wait_until(lambda: explorer.figure.locator(".scatterlayer .trace").count() == 6)
 
 
 def test_toggles_and_lists_work_by_keyboard(explorer: ExplorerOnPage) -> None:
@@ -174,7 +175,7 @@ def test_narrow_window(lab: JupyterLab, browser: Browser, notebook: NotebookPage
     notebook.page.set_viewport_size({"width": 760, "height": 2400})
     notebook.page.wait_for_timeout(500)
     width = explorer.root.bounding_box()["width"]
-    assert explorer.figure.bounding_box()["width"] < width
+    explorer.wait_until(lambda: explorer.figure.bounding_box()["width"] < width)
     explorer.screenshot("framework-narrow")
     notebook.page.set_viewport_size({"width": 1400, "height": 2400})
 

@@ -27,11 +27,10 @@ def explorer(notebook: NotebookPage) -> ExplorerOnPage:
 def test_more_trajectories_move_the_figure(explorer: ExplorerOnPage) -> None:
     points = explorer.figure.locator(".scatterlayer .point").first
     before = points.get_attribute("transform")
-    milliseconds = explorer.press(explorer.slider("|τ|, trajectories per estimate"), "ArrowRight")
+    explorer.press(explorer.slider("|τ|, trajectories per estimate"), "ArrowRight")
     summary = explorer.wait_for_summary(r"\|τ\| = 32")
-    assert points.get_attribute("transform") != before
-    assert explorer.figure.get_attribute("aria-label") == summary
-    assert milliseconds < 1500, "a trip wire only, other tests may share the cores"
+    explorer.wait_until(lambda: points.get_attribute("transform") != before)
+    explorer.wait_until(lambda: explorer.figure.get_attribute("aria-label") == summary)
 
 
 def test_the_baseline_by_keyboard(explorer: ExplorerOnPage) -> None:

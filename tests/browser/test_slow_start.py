@@ -31,7 +31,6 @@ def test_the_figure_is_drawn_and_follows_its_controls(notebook: NotebookPage) ->
     explorer.press(explorer.slider("K,"), "ArrowRight")
     summary = explorer.wait_for_summary("K = 2,")
     explorer.wait_until_idle()
-    notebook.page.wait_for_timeout(500)
-    assert explorer.figure.get_attribute("aria-label") == explorer.summary
+    explorer.wait_until(lambda: explorer.figure.get_attribute("aria-label") == explorer.summary)
     assert summary
     assert notebook.page.evaluate("() => window.gmrlImpatient"), "this anywidget waits in another way: rewrite the test"

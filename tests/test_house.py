@@ -14,7 +14,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CONDA_NAMES = {"pytorch": "torch"}  # conda-forge's name: the name in requirements.lock
-LOCKED_EXTRAS = ("lab", "test", "atari")
+LOCKED_EXTRAS = ("lab", "test", "atari", "cluster")
 
 
 def normal(name: str) -> str:

@@ -1,0 +1,85 @@
+"""The command line, `gmrl-lab`: made from the dataclasses that hold the settings."""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from gmrl_lab import paper
+from gmrl_lab.paper.drawing import draw
+from gmrl_lab.paper.shipped import save
+
+DEFAULT_CACHE = Path(".cache", "gmrl_lab")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Compute a tabular figure of the paper, as a table and a picture.
+
+    gmrl-lab figure 5 --scale ci --html fig5.html     seconds: see that it runs
+    gmrl-lab figure 5 --out fig5.parquet              the paper's scale
+    gmrl-lab figure all --out results --html results  all of them, into a folder
+
+    An interrupted run goes on where it stopped: each finished cell is kept in --cache.
+    """
+
+    number: Annotated[Literal["1", "2", "5", "6", "7", "8", "all"], tyro.conf.Positional]
+    """Its number in the paper."""
+    scale: Literal["paper", "class", "ci"] = "paper"
+    """As published; for a room that waits; to see that it runs."""
+    out: Path | None = None
+    """Parquet file for the table; with "all", a folder."""
+    html: Path | None = None
+    """File for the picture, which opens in a browser; with "all", a folder."""
+    seed: int = 0
+    """Of all random numbers but the MDPs', which are numbered."""
+    jobs: int = -1
+    """Worker processes; -1 for one per processor core."""
+    cache: Path | None = DEFAULT_CACHE
+    """Folder of finished cells; None keeps none."""
+    table: paper.Table2 = field(default_factory=paper.Table2)
+    """Table 2; the scale decides its numbers of MDPs and trials."""
+
+    def __call__(self, command: Sequence[str]) -> None:
+        """Compute, save, and say where everything is."""
+        run = paper.Run(self.scale, self.seed, self.cache, self.jobs)
+        for number in paper.FIGURES if self.number == "all" else (self.number,):
+            table = paper.FIGURES[number](run, self.table)
+            print(f"Figure {number}: {len(table)} rows, {table['mdp'].nunique()} MDPs")
+            for verdict in paper.verdicts(number, table):
+                print(f"  {verdict}")
+            if out := self._path(self.out, f"figure_{number}.parquet"):
+                save(out, table, run, command)
+                print(f"  table: {out}")
+            if html := self._path(self.html, f"figure_{number}.html"):
+                html.parent.mkdir(parents=True, exist_ok=True)
+                temporary = html.with_name(f".{html.name}.part")
+                draw(number, table).write_html(temporary)
+                os.replace(temporary, html)
+                print(f"  picture: {html}")
+
+    def _path(self, given: Path | None, name: str) -> Path | None:
+        return given / name if given is not None and self.number == "all" else given
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    command = tyro.extras.subcommand_cli_from_dict({"figure": Figure}, args=given, prog="gmrl-lab")
+    try:
+        command(["gmrl-lab", *given])
+    except ValueError as error:
+        print(f"gmrl-lab: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ngmrl-lab: interrupted; finished cells are kept, run the same command to go on", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""What does the bias cost? Meta-training with each estimator, and with the exact meta-gradient (Eq. 11 of the paper)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+import gmrl_lab as gl
+from gmrl_lab._validate import check_choice, check_positive, check_whole
+from gmrl_lab.meta import EXACT
+from gmrl_lab.oracles import Oracle
+from gmrl_lab.paper.cells import ESTIMATORS, Row, mdps, sampled
+from gmrl_lab.paper.settings import Table2
+
+ALGORITHMS = ("MAML", "LIRPG")
+
+
+@dataclass(frozen=True)
+class Training:
+    """100 steps of Adam on φ, from φ = 0; every estimate from the same few trajectories (SSS).
+
+    MAML learns one φ for all MDPs, from the mean of their meta-gradients. LIRPG learns a reward for each MDP; its
+    policy starts anew at θ⁰ = 0 in each outer step, so that J^K(φ) is one well-defined objective.
+
+    Raises:
+        ValueError: naming the field, for a value out of range.
+
+    Taught in lesson 10.
+    """
+
+    algorithm: str = "MAML"
+    """"MAML" or "LIRPG"."""
+    estimator: str = "LVC"
+    """Of all three parts; "exact" for the exact meta-gradient."""
+    n_trajectories: int = 16
+    """|τ|."""
+    n_outer_steps: int = 100
+    """Updates of φ."""
+    outer_lr: float = 0.1
+    """Adam's step size."""
+    n_runs: int = 10
+    """Independent runs, in one batch."""
+
+    def __post_init__(self) -> None:
+        check_choice("algorithm", self.algorithm, ALGORITHMS)
+        check_choice("estimator", self.estimator, ("exact", *ESTIMATORS))
+        for name in ("n_trajectories", "n_outer_steps", "n_runs"):
+            check_whole(name, getattr(self, name), 1)
+        check_positive("outer_lr", self.outer_lr)
+
+
+def train(training: Training, table: Table2, seed: int) -> Tensor:
+    """J^K(φ), exact, before each outer step and after the last: `(n_outer_steps + 1, n_runs)`, the mean over MDPs."""
+    own = training.algorithm == "MAML"
+    zeros = torch.zeros(table.n_states, table.n_actions, dtype=torch.float64)
+    task = gl.MAML(mdps(table)) if own else gl.LIRPG(mdps(table), zeros)
+    phi = zeros.expand(training.n_runs, 1 if own else table.n_mdps, *zeros.shape).clone().requires_grad_()
+    oracle: Oracle = EXACT
+    if training.estimator != "exact":
+        oracle = sampled(table, training.estimator, training.n_trajectories)
+    generators = gl.generators(seed, training.n_runs)
+    adam = torch.optim.Adam([phi], lr=training.outer_lr, maximize=True)
+    step = (table.n_inner_steps, table.inner_lr)
+    reached = [_reached(task, phi.detach(), *step)]
+    for _ in range(training.n_outer_steps):
+        found = gl.meta_gradient(task, phi, *step, oracle, oracle, oracle, generator=generators)
+        phi.grad = found.mean(1, keepdim=True) if own else found
+        adam.step()
+        reached.append(_reached(task, phi.detach(), *step))
+    return torch.stack(reached)
+
+
+def meta_training(
+    *,
+    algorithm: str,
+    estimator: str,
+    n_trajectories: int,
+    n_outer_steps: int,
+    outer_lr: float,
+    n_runs: int,
+    seed: int,
+    **table2: float | str,
+) -> list[Row]:
+    """`train` as a cell of a sweep: a row for each run and outer step."""
+    training = Training(algorithm, estimator, n_trajectories, n_outer_steps, outer_lr, n_runs)
+    reached = train(training, Table2(**table2), seed)  # type: ignore[arg-type]
+    return [
+        {"outer_step": step, "run": run, "meta_objective": value}
+        for step, row in enumerate(reached.tolist())
+        for run, value in enumerate(row)
+    ]
+
+
+def _reached(task: gl.Task, phi: Tensor, n_inner_steps: int, inner_lr: float) -> Tensor:
+    """J^K(φ) for each run, `(n_runs,)`: K exact steps, then the exact return."""
+    batch = (phi.shape[0], task.batch_shape[0])
+    theta = task.theta_0(phi).expand(*batch, *task.theta_shape).clone().requires_grad_()
+    for _ in range(n_inner_steps):
+        theta = (theta + inner_lr * task.inner_update(phi, theta, EXACT)).detach().requires_grad_()
+    return EXACT.surrogate(task.outer(phi, theta.detach())).mean(1)

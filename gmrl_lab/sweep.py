@@ -1,0 +1,215 @@
+"""A grid and a pure function in, a tidy table out: parallel, cached, resumable, the same whatever the order.
+
+    table = sweep(cell, {"n_trajectories": [2, 4, 8], "estimator": ["LVC", "AD"]}, seed=0, cache="results")
+
+`cell(n_trajectories=2, estimator="LVC", seed=…)` gives rows; each gets the settings of its cell as columns. A cell's
+seed depends on `seed` and on its own settings alone, so that neither the order, nor the number of workers, nor what
+else is in the grid can change a result. A finished cell is a file at once: what was interrupted goes on.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from gmrl_lab._validate import bad, check_whole
+
+Scalar = str | int | float | bool
+Rows = pd.DataFrame | Sequence[Mapping[str, object]]
+Grid = Mapping[str, Sequence[Scalar]] | Sequence[Mapping[str, Scalar]]
+
+METADATA = b"gmrl_lab"
+"""The key under which a Parquet file says what made it."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of a grid: its settings, its seed, and the words that identify its result."""
+
+    function: str
+    settings: tuple[tuple[str, Scalar], ...]
+    seed: int
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """What a cached result must say about itself to be this cell's."""
+        return {"function": self.function, "settings": dict(self.settings), "seed": self.seed}
+
+    @property
+    def file_name(self) -> str:
+        """Its result's, such as `figure_5-3f2a….parquet`."""
+        return f"{self.function.rpartition('.')[2]}-{_digest(self.identity)[:20]}.parquet"
+
+
+def sweep(
+    function: Callable[..., Rows],
+    grid: Grid,
+    *,
+    seed: int = 0,
+    paired: Sequence[str] = (),
+    cache: str | os.PathLike[str] | None = None,
+    n_jobs: int | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Call `function` at each point of a grid and put all rows into one table.
+
+    Args:
+        function: pure, defined at the top of a module; takes the settings and `seed` by name; returns a table or rows.
+        grid: names → values, all combinations of them; or a list of settings.
+        seed: of the whole sweep. Each cell's comes from `numpy.random.SeedSequence(seed, its settings)`.
+        paired: settings that do not enter the seed, so that cells that differ in these alone use common random numbers.
+        cache: a folder for finished cells; None keeps nothing.
+        n_jobs: worker processes; None follows `joblib.parallel_config`, which also names another backend, such as Dask.
+        progress: a bar with the time left; in a notebook a widget.
+
+    Returns:
+        A row per row of the cells, in the order of the grid; the settings first.
+
+    Raises:
+        ValueError: for an empty grid, a setting that is no plain value, or a file in the cache that is not this cell's
+            result. Such a file is never overwritten.
+        ModuleNotFoundError: without joblib, tqdm or pyarrow, the extra [lab].
+
+    Taught in lesson 08.
+    """
+    check_whole("seed", seed, 0)
+    cells = _cells(function, grid, seed, paired)
+    folder = None if cache is None else Path(cache)
+    found = {i: table for i, cell in enumerate(cells) if folder and (table := _load(folder, cell)) is not None}
+    todo = [i for i in range(len(cells)) if i not in found]
+    for i, table in _computed(function, cells, todo, n_jobs, progress):
+        if folder:
+            _store(folder, cells[i], table)
+        found[i] = table
+    return pd.concat([_with_settings(cells[i], found[i]) for i in range(len(cells))], ignore_index=True)
+
+
+def write_table(path: Path, table: pd.DataFrame, metadata: Mapping[str, object]) -> None:
+    """A table and what made it as Parquet, written under a temporary name and renamed."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    own = {METADATA: json.dumps(metadata, sort_keys=True).encode()}
+    arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **own})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    try:
+        pq.write_table(arrow, temporary, compression="zstd")
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """A table and what made it.
+
+    Raises:
+        ValueError: if the file is no Parquet, is damaged, or does not say what made it.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        arrow = pq.read_table(path)
+        metadata = json.loads((arrow.schema.metadata or {})[METADATA])
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        words = "a Parquet table written by gmrl_lab; move this file away (it is left as it is)"
+        raise bad("cache", f"{path}, which cannot be used ({type(error).__name__}: {error})", words) from error
+    return arrow.to_pandas(), metadata
+
+
+def _cells(function: Callable[..., Rows], grid: Grid, seed: int, paired: Sequence[str]) -> list[Cell]:
+    if "<" in function.__qualname__:
+        raise bad("function", function.__qualname__, "a function defined at the top of a module")
+    name = f"{function.__module__}.{function.__qualname__}"
+    points = _points(grid)
+    for point in points:
+        missing = set(paired) - set(point)
+        if missing:
+            raise bad("paired", sorted(missing), f"names of settings, {', '.join(point)}")
+    return [Cell(name, tuple(point.items()), _cell_seed(seed, point, paired)) for point in points]
+
+
+def _points(grid: Grid) -> list[dict[str, Scalar]]:
+    if isinstance(grid, Mapping):
+        points = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+    else:
+        points = [dict(point) for point in grid]
+    if not points or not all(points):
+        raise bad("grid", grid, "at least one setting with at least one value")
+    for name, value in (item for point in points for item in point.items()):
+        if not isinstance(value, Scalar) or (isinstance(value, float) and not np.isfinite(value)):
+            raise bad(f"grid[{name!r}]", repr(value), "words, finite numbers, True and False")
+    return points
+
+
+def _cell_seed(seed: int, point: Mapping[str, Scalar], paired: Sequence[str]) -> int:
+    """63 bits from `seed` and the settings, whatever their order."""
+    unpaired = {name: value for name, value in point.items() if name not in paired}
+    words = [int(_digest(unpaired)[i : i + 8], 16) for i in range(0, 32, 8)]
+    return int(np.random.SeedSequence(seed, spawn_key=words).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _digest(content: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _computed(
+    function: Callable[..., Rows], cells: list[Cell], todo: list[int], n_jobs: int | None, progress: bool
+) -> Iterator[tuple[int, pd.DataFrame]]:
+    """Results as they come, each with its place in the grid."""
+    if not todo:
+        return
+    import joblib
+    from tqdm.auto import tqdm
+
+    parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
+    results = parallel(joblib.delayed(_call)(function, i, cells[i]) for i in todo)
+    title = function.__name__.strip("_")
+    yield from tqdm(results, total=len(cells), initial=len(cells) - len(todo), desc=title, disable=not progress)
+
+
+def _call(function: Callable[..., Rows], place: int, cell: Cell) -> tuple[int, pd.DataFrame]:
+    """One cell, on one thread: sums are then added in the same order wherever it runs."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return place, pd.DataFrame(function(**dict(cell.settings), seed=cell.seed))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _load(folder: Path, cell: Cell) -> pd.DataFrame | None:
+    path = folder / cell.file_name
+    if not path.exists():
+        return None
+    table, metadata = read_table(path)
+    if {name: metadata.get(name) for name in cell.identity} != cell.identity:
+        words = f"the result of {cell.identity}; move this file away (it is left as it is)"
+        raise bad("cache", f"{path}, the result of {metadata}", words)
+    return table
+
+
+def _store(folder: Path, cell: Cell, table: pd.DataFrame) -> None:
+    from gmrl_lab import __version__
+
+    write_table(folder / cell.file_name, table, {**cell.identity, "version": __version__})
+
+
+def _with_settings(cell: Cell, table: pd.DataFrame) -> pd.DataFrame:
+    settings = {name: value for name, value in cell.settings if name not in table}
+    front = pd.DataFrame({name: [value] * len(table) for name, value in settings.items()}, index=table.index)
+    return pd.concat([front, table], axis=1)

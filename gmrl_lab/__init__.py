@@ -20,11 +20,11 @@ from gmrl_lab.steps import Steps
 from gmrl_lab.tasks import LIRPG, MAML, Task
 
 if TYPE_CHECKING:
-    from gmrl_lab import checks, explorers, plots, predictions
+    from gmrl_lab import checks, explorers, plots, predictions, statements
 
 __version__ = "0.1.0"
 
-_LAZY = ("checks", "explorers", "plots", "predictions")
+_LAZY = ("checks", "explorers", "plots", "predictions", "statements")
 
 __all__ = [
     "AD",
@@ -61,6 +61,7 @@ __all__ = [
     "predictions",
     "random_mdp",
     "sample",
+    "statements",
     "sum_of_std",
 ]
 

@@ -36,7 +36,7 @@ ORDER = [
 ]
 """The core, each module above those that may import it."""
 
-LAZY = {"checks", "explorers", "plots", "predictions"}
+LAZY = {"checks", "explorers", "plots", "predictions", "statements"}
 FORBIDDEN = ("IPython", "ipywidgets", "jupyter", "jupyterlab", "pandas", "plotly", "gymnasium", "anywidget", "joblib")
 
 

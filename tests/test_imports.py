@@ -19,6 +19,7 @@ ORDER = [
     "categorical",
     "toy_text",
     "mdp",
+    "chain",
     "exact",
     "seeding",
     "rollout",

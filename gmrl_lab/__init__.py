@@ -8,7 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from gmrl_lab import exact
+from gmrl_lab.curvature import estimated_hessian
 from gmrl_lab.estimators import AD, LVC, DiCE, Estimator, LoadedDiCE, TayPO2
+from gmrl_lab.games import IPD, MatrixGame
 from gmrl_lab.mdp import TabularMDP, random_mdp
 from gmrl_lab.meta import ProductTerms, meta_gradient, meta_gradient_by_product
 from gmrl_lab.metrics import accuracy, bias, covariance_trace, mse_split, sum_of_std
@@ -17,7 +19,7 @@ from gmrl_lab.problem import Baseline, Problem
 from gmrl_lab.rollout import Trajectories, enumerate_samples, sample
 from gmrl_lab.seeding import generators
 from gmrl_lab.steps import Steps
-from gmrl_lab.tasks import LIRPG, MAML, Task
+from gmrl_lab.tasks import LIRPG, LOLA, MAML, Task
 
 if TYPE_CHECKING:
     from gmrl_lab import checks, explorers, plots, predictions, statements
@@ -28,7 +30,9 @@ _LAZY = ("checks", "explorers", "plots", "predictions", "statements")
 
 __all__ = [
     "AD",
+    "IPD",
     "LIRPG",
+    "LOLA",
     "LVC",
     "MAML",
     "Baseline",
@@ -37,6 +41,7 @@ __all__ = [
     "Exact",
     "Expected",
     "LoadedDiCE",
+    "MatrixGame",
     "Perturbed",
     "Problem",
     "ProductTerms",
@@ -51,6 +56,7 @@ __all__ = [
     "checks",
     "covariance_trace",
     "enumerate_samples",
+    "estimated_hessian",
     "exact",
     "explorers",
     "generators",

@@ -2,6 +2,7 @@
 
 from gmrl_lab.tasks.base import Task
 from gmrl_lab.tasks.lirpg import LIRPG
+from gmrl_lab.tasks.lola import LOLA
 from gmrl_lab.tasks.maml import MAML
 
-__all__ = ["LIRPG", "MAML", "Task"]
+__all__ = ["LIRPG", "LOLA", "MAML", "Task"]

@@ -21,7 +21,7 @@ class Statement:
         lesson: "04".
         anchor: the heading in that lesson's notebook under which it is taught, word for word, without the #s.
 
-    Taught in lesson 00.
+    Taught in lesson 01.
     """
 
     id: str

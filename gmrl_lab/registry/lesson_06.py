@@ -5,7 +5,7 @@ from gmrl_lab.registry import Statement
 ROWS = (
     Statement(
         id="theorem-4.5-bias",
-        source="Theorem 4.5, Appendix E",
+        source="Theorem 4.5, Appendices E-H",
         claim=r"The bias of the meta-gradient is at most $\bar B$: a compositional part, linear in $e_k$, plus a "
         r"Hessian part in $\hat\Delta_H$, with explicit constants.",
         functions=("gmrl_lab.bounds.theorem",),
@@ -15,7 +15,7 @@ ROWS = (
     ),
     Statement(
         id="theorem-4.5-variance",
-        source="Theorem 4.5, Appendix F",
+        source="Theorem 4.5, Appendices E-H",
         claim=r"The variance is at most $\bar B^2$ plus the square of what the fresh samples add along the path.",
         functions=("gmrl_lab.bounds.theorem",),
         tests=("tests/test_bounds.py::test_theorem_bounds_the_variance",),
@@ -33,8 +33,8 @@ ROWS = (
         anchor="The proof",
     ),
     Statement(
-        id="appendix-g",
-        source="Section 4.3, Appendix G",
+        id="section-4.3",
+        source="Section 4.3",
         claim=r"The Hessian part alone: degree $K-1$ in $\Delta_H$ ($K$ for MAML) where it is large, linear for every "
         "$K$ where it is small.",
         functions=("gmrl_lab.bounds.theorem", "gmrl_lab.Perturbed"),

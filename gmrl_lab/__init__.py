@@ -19,7 +19,7 @@ from gmrl_lab.problem import Baseline, Problem
 from gmrl_lab.rollout import Trajectories, enumerate_samples, sample
 from gmrl_lab.seeding import generators
 from gmrl_lab.steps import Steps
-from gmrl_lab.tasks import LIRPG, LOLA, MAML, Task
+from gmrl_lab.tasks import LIRPG, LOLA, MAML, MGRL, Task
 
 if TYPE_CHECKING:
     from gmrl_lab import checks, explorers, plots, predictions, statements
@@ -35,6 +35,7 @@ __all__ = [
     "LOLA",
     "LVC",
     "MAML",
+    "MGRL",
     "Baseline",
     "DiCE",
     "Estimator",

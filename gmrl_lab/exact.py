@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gmrl_lab._validate import check_broadcast, check_finite, check_like, check_trailing
+from gmrl_lab._validate import check_broadcast, check_finite, check_interval, check_like, check_trailing
 from gmrl_lab.chain import Chain
 from gmrl_lab.mdp import TabularMDP
 
@@ -33,7 +33,7 @@ def value(mdp: TabularMDP, theta: Tensor, horizon: int | None = None, terminal: 
 
     Taught in lesson 01.
     """
-    chain = _chain(mdp, theta, terminal=terminal)
+    chain = chain_of(mdp, theta, terminal=terminal)
     return chain.value() if horizon is None else chain.values(horizon, terminal)[0]
 
 
@@ -47,7 +47,7 @@ def action_value(mdp: TabularMDP, theta: Tensor, horizon: int | None = None, ter
 
     Taught in lesson 01.
     """
-    chain = _chain(mdp, theta, terminal=terminal)
+    chain = chain_of(mdp, theta, terminal=terminal)
     return chain.action_value(chain.value() if horizon is None else chain.values(horizon, terminal)[1])
 
 
@@ -61,7 +61,7 @@ def occupancy(mdp: TabularMDP, theta: Tensor, horizon: int | None = None) -> Ten
 
     Taught in lesson 01.
     """
-    chain = _chain(mdp, theta)
+    chain = chain_of(mdp, theta)
     return chain.occupancy() if horizon is None else chain.visits(horizon).sum(0)
 
 
@@ -90,7 +90,7 @@ def gradient(mdp: TabularMDP, theta: Tensor, horizon: int | None = None, termina
 
     Taught in lesson 01.
     """
-    return _chain(mdp, theta, terminal=terminal).weighted_advantage(horizon, terminal).sum(0)
+    return chain_of(mdp, theta, terminal=terminal).weighted_advantage(horizon, terminal).sum(0)
 
 
 def hessian(mdp: TabularMDP, theta: Tensor, horizon: int | None = None, terminal: Tensor | None = None) -> Tensor:
@@ -123,7 +123,7 @@ class HessianParts(NamedTuple):
 
     @property
     def total(self) -> Tensor:
-        """∇²J, whatever the baseline."""
+        """∇²J where λ = 1, whatever the baseline."""
         return self.score + self.curvature + self.across + self.across.transpose(-1, -2)
 
 
@@ -133,29 +133,33 @@ def hessian_parts(
     horizon: int | None = None,
     terminal: Tensor | None = None,
     baseline: Tensor | None = None,
+    lambda_: float = 1.0,
 ) -> HessianParts:
     """The exact Hessian in three parts, by where its two derivatives land (the paper's Appendix C, Eq. 18-21).
 
-        H₁ = Σ_t γᵗ E[A_t g_t g_tᵀ],   H₂ = Σ_t γᵗ E[A_t ∇² log π_t],   H₁₂ = Σ_t γᵗ E[A_t g_t (Σ_{i<t} g_i)ᵀ]
+        H₁ = Σ_t γᵗ E[A_t g_t g_tᵀ],   H₂ = Σ_t γᵗ E[A_t ∇² log π_t],   H₁₂ = Σ_t γᵗ E[A_t g_t (Σ_{i<t} λᵗ⁻ⁱ g_i)ᵀ]
 
-    with g_t = ∇ log π(a_t|s_t) and A_t = Q_t − baseline. AD keeps H₂, LVC H₁ + H₂, Loaded DiCE all. The baseline moves
-    weight between H₁ and H₂ alone: their sum, and H₁₂, are the same for each.
+    with g_t = ∇ log π(a_t|s_t) and A_t = Q_t − baseline. The baseline moves weight between H₁ and H₂ alone: their sum,
+    and H₁₂, are the same for each. AD keeps H₂, LVC H₁ + H₂, Loaded DiCE all; with λ < 1, what Loaded DiCE(λ) keeps.
 
     Args:
         mdp, theta, horizon, terminal: as for `gradient`.
         baseline: b, `(..., S)`; None for the policy's own value of the steps to go, for which H₂ = 0.
+        lambda_: λ in [0, 1], which fades what lies far back; 1 for the true Hessian.
 
     Returns:
         `HessianParts`, differentiable.
 
     Raises:
-        ValueError: as `value`, and if `baseline` has another shape, dtype or device than `mdp`, or is not finite.
+        ValueError: as `value`, and if `baseline` has another shape, dtype or device than `mdp`, or is not finite; for λ
+            outside [0, 1].
 
     Taught in lesson 05.
     """
-    chain = _chain(mdp, theta, terminal=terminal, baseline=baseline)
+    check_interval("lambda_", lambda_, 0.0, 1.0)
+    chain = chain_of(mdp, theta, terminal=terminal, baseline=baseline)
     score, curvature = chain.same_time_hessians(horizon, terminal, baseline)
-    return HessianParts(score, curvature, chain.across_time_hessian(horizon, terminal))
+    return HessianParts(score, curvature, chain.across_time_hessian(horizon, terminal, lambda_))
 
 
 def transition_matrix(mdp: TabularMDP, policy: Tensor) -> Tensor:
@@ -174,7 +178,7 @@ def check_theta(mdp: TabularMDP, theta: Tensor, name: str = "theta") -> torch.Si
     return check_broadcast(name, theta.shape[:-2], "the MDP", mdp.batch_shape)
 
 
-def _chain(mdp: TabularMDP, theta: Tensor, **tables: Tensor | None) -> Chain:
+def chain_of(mdp: TabularMDP, theta: Tensor, **tables: Tensor | None) -> Chain:
     """The policy's chain with the whole batch, that of the value tables included."""
     batch = check_theta(mdp, theta)
     for name, table in tables.items():

@@ -34,6 +34,7 @@ ORDER = [
     "tasks.lirpg",
     "tasks.lola",
     "tasks.maml",
+    "tasks.mgrl",
     "tasks",
     "meta",
     "metrics",

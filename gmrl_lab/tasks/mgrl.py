@@ -1,0 +1,77 @@
+"""MGRL: meta-learn the discount and the GAE λ of the update (Xu et al. 2018)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gmrl_lab._tensors import broadcast_shapes
+from gmrl_lab._validate import check_choice
+from gmrl_lab.exact import check_theta
+from gmrl_lab.problem import Problem
+from gmrl_lab.tasks.base import TabularTask
+
+DERIVATIVES = ("full", "return")
+
+
+@dataclass(frozen=True, eq=False)
+class MGRL(TabularTask):
+    """φ = (logit γ_φ, logit λ_φ): the inner update uses γ_φ and λ_φ, the outer return the true γ.
+
+        g(φ, θ) = Σ_t γ_φᵗ E[Â_t(γ_φ, λ_φ) ∇ log π_θ(a_t|s_t)]
+
+    Args:
+        mdp: one MDP or a batch; its discount is that of the outer objective.
+        initial_theta: the policy logits θ⁰, `(..., S, A)`, which do not depend on φ.
+        derivative: "full" differentiates all of g in φ, "return" (the paper's) only Â_t, with the weights γ_φᵗ held
+            fixed. The values agree, the meta-gradients do not. DiCE has no return apart from its weights.
+
+    φ is `(..., 2)`; `MGRL.phi(discount, gae_lambda)` makes it. The exact objective knows no λ, so that its exact
+    λ-derivative is zero; an estimator's is not, unless V̂ is exact.
+
+    Raises:
+        ValueError: if `initial_theta` does not fit the MDP, or for an unknown derivative.
+
+    Taught in lessons 03 and 13.
+    """
+
+    initial_theta: Tensor
+    derivative: str = "full"
+
+    def __post_init__(self) -> None:
+        check_theta(self.mdp, self.initial_theta, "initial_theta")
+        check_choice("derivative", self.derivative, DERIVATIVES)
+
+    @staticmethod
+    def phi(discount: Tensor | float, gae_lambda: Tensor | float) -> Tensor:
+        """The meta-parameters of a discount and a GAE λ, numbers in (0, 1) or `(...)`: logits `(..., 2)`."""
+        pair = torch.broadcast_tensors(*(torch.as_tensor(x, dtype=torch.float64) for x in (discount, gae_lambda)))
+        return torch.stack(pair, -1).logit()
+
+    @property
+    def phi_shape(self) -> tuple[int, ...]:
+        """(2,)."""
+        return (2,)
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        """That of the MDP and of θ⁰ together."""
+        return broadcast_shapes(self.mdp.batch_shape, self.initial_theta.shape[:-2])
+
+    @property
+    def theta_shape(self) -> tuple[int, ...]:
+        """(S, A)."""
+        return (self.mdp.n_states, self.mdp.n_actions)
+
+    def theta_0(self, phi: Tensor) -> Tensor:
+        """θ⁰, free of φ."""
+        return self.initial_theta.detach()
+
+    def inner(self, phi: Tensor, theta: Tensor) -> Problem:
+        """The MDP with discount γ_φ, for estimators with λ_φ."""
+        discount, gae_lambda = phi.sigmoid().unbind(-1)
+        return Problem(self.mdp.replace(discount=discount), theta, gae_lambda, self.derivative == "return")
+
+    def outer(self, phi: Tensor, theta: Tensor) -> Problem:
+        """The MDP with its own discount."""
+        return Problem(self.mdp, theta)

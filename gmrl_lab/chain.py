@@ -29,10 +29,10 @@ class Chain:
         """The start distribution, `(..., S)`."""
         return self.mdp.start_distribution.expand_as(self.reward)
 
-    def resolvent(self) -> Tensor:
-        """I − γ P_π, `(..., S, S)`."""
+    def resolvent(self, lambda_: float = 1.0) -> Tensor:
+        """I − λ γ P_π, `(..., S, S)`."""
         eye = torch.eye(self.mdp.n_states, dtype=self.matrix.dtype, device=self.matrix.device)
-        return eye - self.discount.unsqueeze(-1) * self.matrix
+        return eye - lambda_ * self.discount.unsqueeze(-1) * self.matrix
 
     def value(self) -> Tensor:
         """V over an infinite horizon, `(..., S)`."""
@@ -90,26 +90,27 @@ class Chain:
         score = torch.diag_embed(weight) - mixed - mixed.transpose(-1, -2) + mean * both
         return _block_diagonal(score), _block_diagonal(mean * (both - torch.diag_embed(policy)))
 
-    def across_time_hessian(self, horizon: int | None, terminal: Tensor | None) -> Tensor:
+    def across_time_hessian(self, horizon: int | None, terminal: Tensor | None, lambda_: float = 1.0) -> Tensor:
         """H₁₂: how an action at s' moves the later visits of s, times the advantage there, `(..., S·A, S·A)`.
 
         Row (s, a) is the later step, column (s', b) the earlier one:
             H₁₂ = Σ_i γⁱ d_i(s') · π(b|s') · (M_i(s', b) − Σ_c π(c|s') M_i(s', c)),
-        where M_i(s', b; s, a) is the discounted sum of π(a|s) A_t(s, a) over the visits of s after action b at s'.
+        where M_i(s', b; s, a) is the discounted sum of π(a|s) A_t(s, a) over the visits of s after action b at s',
+        each visit k steps later with the weight λᵏ.
         """
         source = self.policy * self.advantage(horizon, terminal)
         if horizon is None:
-            ahead = torch.linalg.inv(self.resolvent()).unsqueeze(-1) * source[0].unsqueeze(-3)
-            return self._response(self.occupancy(), ahead)
+            ahead = torch.linalg.inv(self.resolvent(lambda_)).unsqueeze(-1) * source[0].unsqueeze(-3)
+            return lambda_ * self._response(self.occupancy(), ahead)
         eye = torch.eye(self.mdp.n_states, dtype=source.dtype, device=source.device).unsqueeze(-1)
         ahead = torch.zeros_like(eye * source[0].unsqueeze(-3))
         total = torch.zeros((), dtype=source.dtype, device=source.device)
         for visits, now in zip(reversed(self.visits(horizon)), reversed(source), strict=True):
             total = total + self._response(visits, ahead)
-            ahead = eye * now.unsqueeze(-3) + self.discount[..., None, None] * torch.einsum(
+            ahead = eye * now.unsqueeze(-3) + lambda_ * self.discount[..., None, None] * torch.einsum(
                 "...st,...tua->...sua", self.matrix, ahead
             )
-        return total
+        return lambda_ * total
 
     def _response(self, visits: Tensor, ahead: Tensor) -> Tensor:
         after = self.discount[..., None, None, None] * torch.einsum(

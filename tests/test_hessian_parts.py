@@ -85,14 +85,15 @@ def test_dice_keeps_all_of_the_return_without_bootstrap() -> None:
     assert close(expected_hessian(gl.DiCE(), BASELINES["inexact"]), parts.total, 1e-12)
 
 
-def test_the_dial_is_a_straight_line_between_lvc_and_all() -> None:
-    """Loaded DiCE(λ) keeps H₁ + H₂ and Σ_t γᵗ E[A_t g_t (Σ_{i<t} λ^{t−i} g_i)ᵀ]: a polynomial in λ, not its square."""
+@pytest.mark.parametrize("lambda_", [0.0, 0.3, 0.7, 1.0])
+def test_the_dial_of_loaded_dice(lambda_: float) -> None:
+    """Loaded DiCE(λ) keeps H₁ + H₂ and the pairs of steps of H₁₂, each with the weight λ^{t−i}."""
     baseline = BASELINES["inexact"]
-    parts = exact.hessian_parts(MDP, POLICIES, 2, baseline, baseline)
-    for lambda_ in (0.3, 0.7):  # with two steps the only power is the first
-        across = lambda_ * (parts.across + parts.across.transpose(-1, -2))
-        got = expected_hessian(gl.LoadedDiCE(lambda_), baseline, 2)
-        assert close(got, parts.score + parts.curvature + across, 1e-12)
+    for horizon in (1, 2, 5):
+        parts = exact.hessian_parts(MDP, POLICIES, horizon, baseline, baseline, lambda_)
+        assert close(expected_hessian(gl.LoadedDiCE(lambda_), baseline, horizon), parts.total, 1e-12)
+    long = exact.hessian_parts(MDP, POLICIES, 400, lambda_=lambda_)
+    assert close(exact.hessian_parts(MDP, POLICIES, lambda_=lambda_).total, long.total, 1e-12)
 
 
 def expected_hessian(estimator, baseline: Tensor, horizon: int = 5) -> Tensor:
@@ -128,6 +129,7 @@ def test_score_part_carries_the_trace_of_the_advantage() -> None:
         ({"baseline": torch.zeros(3)}, "baseline: got torch.float32"),
         ({"baseline": torch.full((3,), torch.nan, dtype=torch.float64)}, "baseline: got nan at index"),
         ({"baseline": torch.zeros(5, 3, dtype=torch.float64)}, r"baseline: got leading dimensions \(5,\)"),
+        ({"lambda_": 1.5}, r"lambda_: got 1.5, allowed is the interval \[0, 1\]"),
         ({"horizon": 0}, "horizon: got 0, allowed is a whole number >= 1"),
         ({"horizon": 2, "terminal": torch.zeros(2, dtype=torch.float64)}, r"terminal: got shape \(2,\)"),
         ({"theta": torch.zeros(3, 3, dtype=torch.float64)}, r"theta: got shape \(3, 3\)"),

@@ -19,7 +19,7 @@ from gmrl_lab.problem import Baseline, Problem
 from gmrl_lab.rollout import Trajectories, enumerate_samples, sample
 from gmrl_lab.seeding import generators
 from gmrl_lab.steps import Steps
-from gmrl_lab.tasks import LIRPG, LOLA, MAML, MGRL, Task
+from gmrl_lab.tasks import LIRPG, LOLA, LPG, MAML, MGRL, Task
 
 if TYPE_CHECKING:
     from gmrl_lab import checks, explorers, plots, predictions, statements
@@ -33,6 +33,7 @@ __all__ = [
     "IPD",
     "LIRPG",
     "LOLA",
+    "LPG",
     "LVC",
     "MAML",
     "MGRL",

@@ -5,17 +5,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gmrl_lab._tensors import broadcast_shapes
 from gmrl_lab._validate import check_choice
-from gmrl_lab.exact import check_theta
 from gmrl_lab.problem import Problem
-from gmrl_lab.tasks.base import TabularTask
+from gmrl_lab.tasks.base import GivenStartTask
 
 DERIVATIVES = ("full", "return")
 
 
 @dataclass(frozen=True, eq=False)
-class MGRL(TabularTask):
+class MGRL(GivenStartTask):
     """φ = (logit γ_φ, logit λ_φ): the inner update uses γ_φ and λ_φ, the outer return the true γ.
 
         g(φ, θ) = Σ_t γ_φᵗ E[Â_t(γ_φ, λ_φ) ∇ log π_θ(a_t|s_t)]
@@ -35,11 +33,10 @@ class MGRL(TabularTask):
     Taught in lessons 03 and 13.
     """
 
-    initial_theta: Tensor
     derivative: str = "full"
 
     def __post_init__(self) -> None:
-        check_theta(self.mdp, self.initial_theta, "initial_theta")
+        super().__post_init__()
         check_choice("derivative", self.derivative, DERIVATIVES)
 
     @staticmethod
@@ -53,25 +50,7 @@ class MGRL(TabularTask):
         """(2,)."""
         return (2,)
 
-    @property
-    def batch_shape(self) -> torch.Size:
-        """That of the MDP and of θ⁰ together."""
-        return broadcast_shapes(self.mdp.batch_shape, self.initial_theta.shape[:-2])
-
-    @property
-    def theta_shape(self) -> tuple[int, ...]:
-        """(S, A)."""
-        return (self.mdp.n_states, self.mdp.n_actions)
-
-    def theta_0(self, phi: Tensor) -> Tensor:
-        """θ⁰, free of φ."""
-        return self.initial_theta.detach()
-
     def inner(self, phi: Tensor, theta: Tensor) -> Problem:
         """The MDP with discount γ_φ, for estimators with λ_φ."""
         discount, gae_lambda = phi.sigmoid().unbind(-1)
         return Problem(self.mdp.replace(discount=discount), theta, gae_lambda, self.derivative == "return")
-
-    def outer(self, phi: Tensor, theta: Tensor) -> Problem:
-        """The MDP with its own discount."""
-        return Problem(self.mdp, theta)

@@ -1,7 +1,7 @@
 """gmrl_lab: how wrong are the gradients of gradient-based meta-reinforcement learning, and why?
 
-`import gmrl_lab as gl` gives the core, which needs NumPy and PyTorch alone. `gl.explorers`, `gl.plots`, `gl.checks`
-and `gl.predictions` load when they are first used.
+`import gmrl_lab as gl` gives the core, which needs NumPy and PyTorch alone. `gl.explorers`, `gl.plots`, `gl.checks`,
+`gl.predictions`, `gl.statements` and `gl.bench_estimator` load when they are first used.
 """
 
 from importlib import import_module
@@ -23,6 +23,7 @@ from gmrl_lab.tasks import LIRPG, LOLA, LPG, MAML, MGRL, Task
 
 if TYPE_CHECKING:
     from gmrl_lab import checks, explorers, plots, predictions, statements
+    from gmrl_lab.bench import bench_estimator
 
 __version__ = "0.1.0"
 
@@ -54,6 +55,7 @@ __all__ = [
     "TayPO2",
     "Trajectories",
     "accuracy",
+    "bench_estimator",
     "bias",
     "checks",
     "covariance_trace",
@@ -78,6 +80,8 @@ def __getattr__(name: str) -> Any:
     """Load the parts that need Jupyter, Plotly or pandas only when they are used (PEP 562)."""
     if name in _LAZY:
         return import_module(f"gmrl_lab.{name}")
+    if name == "bench_estimator":
+        return import_module("gmrl_lab.bench").bench_estimator
     raise AttributeError(f"module 'gmrl_lab' has no attribute {name!r}")
 
 

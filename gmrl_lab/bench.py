@@ -142,19 +142,21 @@ def _check(estimator: object, scale: str, seed: int, parts: str) -> None:
 def _enumerate(
     estimator: Estimator, bootstrap: bool, tick: Tick
 ) -> tuple[dict[str, tuple[float, float]], float | None]:
-    """The largest relative bias of each derivative against the target and against that with the other end; and the
-    largest relative error of `expected_surrogate`, None without one."""
-    worst = dict.fromkeys(QUANTITIES, (0.0, 0.0))
+    """Relative bias of each derivative, the tiny MDPs taken together, against the target and that with the other end;
+    and the largest relative error of `expected_surrogate`, None without one."""
+    squares = {quantity: torch.zeros(2, 2, dtype=torch.float64) for quantity in QUANTITIES}
     errors = []
     for suffix, tiny in tiny_problems():
         found = tiny.mean(estimator)
-        for order, *gaps in zip(ORDERS, tiny.biases(found, bootstrap), tiny.biases(found, not bootstrap), strict=True):
-            here, other = worst[order + suffix]
-            worst[order + suffix] = max(here, gaps[0]), max(other, gaps[1])
+        for order in ORDERS:
+            squares[order + suffix] += torch.stack(
+                [tiny.squares(found, order, end) for end in (bootstrap, not bootstrap)]
+            )
         if isinstance(estimator, ExpectedEstimator):
             errors.append(tiny.closed_form_error(estimator, found))
         tick()
-    return worst, max(errors, default=None)
+    biases = {name: (sums[:, 0] / sums[:, 1]).sqrt().tolist() for name, sums in squares.items()}
+    return {name: (here, other) for name, (here, other) in biases.items()}, max(errors, default=None)
 
 
 def _on_the_papers_mdp(

@@ -27,7 +27,7 @@ class Finding:
     Args:
         quantity: "first" or "second", on-policy, or with " off-policy" after it.
         claim: "unbiased", "biased", or None for no claim.
-        enumerated: bias over all samples of the tiny MDPs, the largest of them; exact.
+        enumerated: bias over all samples of the tiny MDPs, taken together; exact.
         other_target: the same against the target with the other end, with bootstrap or without.
         closed_form: bias of `expected_surrogate` on the paper's MDP, exact; None without a right one.
         squared_bias, standard_error: debiased squared bias on the paper's MDP, sampled; None off-policy.

@@ -4,7 +4,7 @@ Colours that colour-blind readers can tell apart, each with its own dash and mar
 """
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,23 +111,43 @@ class Panel:
 
 
 def side_by_side(panels: Sequence[Panel], *, gap: float = 0.09, **layout: object) -> go.Figure:
-    """A figure of panels, built in one piece: Plotly's own subplots cost a slider's whole budget of time."""
-    unit = (1 - gap * (len(panels) - 1)) / sum(panel.width for panel in panels)
+    """A figure of panels in one row, built in one piece: Plotly's own subplots cost a slider's whole budget of time."""
+    return grid(panels, len(panels), gap=gap, **layout)
+
+
+def grid(
+    panels: Sequence[Panel], columns: int, *, gap: float = 0.09, row_height: int = FIGURE_HEIGHT, **layout: object
+) -> go.Figure:
+    """A figure of panels in rows of `columns`; their widths are shares of a row, the legend stands below."""
+    n_rows = -(-len(panels) // columns)
+    between = 0.36 / n_rows if n_rows > 1 else 0.0
+    pitch = (1 + between) / n_rows
     traces: list[Trace] = []
     axes: dict[str, object] = {}
     titles = []
-    left = 0.0
-    for number, panel in enumerate(panels, start=1):
-        right, suffix = left + unit * panel.width, str(number) if number > 1 else ""
+    for number, (panel, left, right) in enumerate(_places(panels, columns, gap), start=1):
+        top = 1 - (number - 1) // columns * pitch
+        bottom, suffix = top - pitch + between, str(number) if number > 1 else ""
         traces += [{**trace, "xaxis": f"x{suffix}", "yaxis": f"y{suffix}"} for trace in panel.traces]
         axes[f"xaxis{suffix}"] = {**panel.x, "domain": [left, min(right, 1.0)], "anchor": f"y{suffix}"}
-        axes[f"yaxis{suffix}"] = {**panel.y, "anchor": f"x{suffix}"}
-        titles.append({"text": f"<b>{panel.title}</b>", "x": left, "y": 1.02, **_CORNER})
-        left = right + gap
-    legend = {"orientation": "h", "y": -0.24, "yanchor": "top", "x": 0.0}
+        axes[f"yaxis{suffix}"] = {**panel.y, "domain": [max(bottom, 0.0), top], "anchor": f"x{suffix}"}
+        titles.append({"text": f"<b>{panel.title}</b>", "x": left, "y": top + 0.02 / n_rows, **_CORNER})
+    base = {"template": TEMPLATE, "height": n_rows * row_height, "autosize": True, "uirevision": "kept"}
+    legend = {"orientation": "h", "y": -0.24 / n_rows * FIGURE_HEIGHT / row_height, "yanchor": "top", "x": 0.0}
     margin = {"l": 56, "r": 12, "t": 32, "b": 96}
-    base = {"template": TEMPLATE, "height": FIGURE_HEIGHT, "autosize": True, "uirevision": "kept", "margin": margin}
-    return go.Figure({"data": traces, "layout": {**base, "legend": legend, **axes, "annotations": titles, **layout}})
+    own = {"legend": legend, "margin": margin, **axes, "annotations": titles, **layout}
+    return go.Figure({"data": traces, "layout": {**base, **own}})
+
+
+def _places(panels: Sequence[Panel], columns: int, gap: float) -> Iterator[tuple[Panel, float, float]]:
+    """Each panel and its left and right end; a last row that is not full keeps the widths of one that is."""
+    for first in range(0, len(panels), columns):
+        row = panels[first : first + columns]
+        shares = sum(panel.width for panel in panels[:columns])
+        unit, left = (1 - gap * (columns - 1)) / shares, 0.0
+        for panel in row:
+            yield panel, left, left + unit * panel.width
+            left += unit * panel.width + gap
 
 
 def band(
@@ -176,6 +196,17 @@ def error_bars(estimates: Tensor, exact: Tensor) -> list[Trace]:
         _bar("variance", stacked, variance, {"color": OKABE_ITO["sky blue"], "pattern": {"shape": "/"}}),
         _bar("MSE", total, mse, {"color": "#bbbbbb"}),
     ]
+
+
+def by_coordinate(estimates: Tensor, exact: Tensor) -> list[Trace]:
+    """Exact vector and the mean of M estimates ± one standard deviation, coordinates sorted by the exact value."""
+    order = exact.flatten().argsort()
+    truth, trials = exact.flatten()[order], estimates.flatten(1)[:, order]
+    mean, std = trials.mean(0), trials.std(0)
+    x = list(range(len(order)))
+    line: Trace = {"type": "scatter", "mode": "lines", "x": x, "y": truth.tolist(), "name": "exact"}
+    middle, spread = band(x, mean.tolist(), (mean - std).tolist(), (mean + std).tolist(), "mean estimate ± 1 s.d.")
+    return [spread, {**line, "line": {"color": OKABE_ITO["black"], "width": 2}}, middle]
 
 
 def scatter_around(name: str, values: Sequence[float], index: int = 0) -> list[Trace]:

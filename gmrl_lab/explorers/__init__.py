@@ -16,6 +16,7 @@ from gmrl_lab.explorers.decomposition import maml_decomposition
 from gmrl_lab.explorers.explorer import Explorer
 from gmrl_lab.explorers.figures import show
 from gmrl_lab.explorers.first_order import policy_gradient
+from gmrl_lab.explorers.framework import unified_framework
 from gmrl_lab.explorers.hessian_bias import hessian_bias
 from gmrl_lab.plots import DASHES, MARKERS, OKABE_ITO, base_layout, line_style
 
@@ -40,4 +41,5 @@ __all__ = [
     "steps",
     "switch",
     "toggles",
+    "unified_framework",
 ]

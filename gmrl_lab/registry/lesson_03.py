@@ -32,9 +32,12 @@ ROWS = (
         claim=r"Proposition 3.1 holds for any update field $g(\phi,\theta)$, with $H_{ab}=\partial "
         r"g_b/\partial\theta_a$ symmetric or not.",
         functions=("gmrl_lab.LPG", "gmrl_lab.meta_gradient_by_product"),
-        tests=("tests/test_tasks_lpg.py::test_product_agrees_with_autodiff",),
+        tests=(
+            "tests/test_tasks_lpg.py::test_product_agrees_with_autodiff",
+            "tests/test_tasks_lpg.py::test_its_hessian_is_not_symmetric_and_is_the_derivative_of_the_field",
+        ),
         lesson="03",
-        anchor="Proposition 3.1",
+        anchor="LPG: an update that is no gradient",
     ),
     Statement(
         id="table-1-maml",
@@ -92,7 +95,20 @@ ROWS = (
         functions=("gmrl_lab.LOLA", "gmrl_lab.AD"),
         tests=("tests/test_tasks_lola.py::test_mixed_derivative_of_autodiff_is_zero",),
         lesson="03",
-        anchor="Table 1",
+        anchor="What LOLA rests on, and AD does not have",
+    ),
+    Statement(
+        id="mgrl-return",
+        source="beyond the paper",
+        claim=r"MGRL with the return's derivative alone, as published, holds the weights $\gamma_\phi^t$ fixed: the "
+        "same step, another meta-gradient, on some MDPs of the wrong sign.",
+        functions=("gmrl_lab.MGRL",),
+        tests=(
+            "tests/test_tasks_mgrl.py::test_one_step_agrees_with_finite_differences",
+            "tests/test_tasks_mgrl.py::test_both_forms_step_to_the_same_place_and_differentiate_differently",
+        ),
+        lesson="03",
+        anchor="MGRL: which derivative of the discount?",
     ),
     Statement(
         id="appendix-a",

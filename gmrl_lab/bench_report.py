@@ -16,6 +16,11 @@ from gmrl_lab._validate import check_choice
 ROUNDING = 1e-9
 """Relative differences below this are rounding: enumeration of an unbiased estimator ends near 1e-15."""
 
+WORDS = {"accuracy": ("correlation with the exact", 1.0), "squared_bias": ("squared relative bias", 0.0)}
+"""What a sweep shows, and what the exact meta-gradient has of it."""
+
+AXES = {"K": "K, inner steps", "α": "α, inner learning rate", "n": "n, trajectories"}
+
 FALSE_ALARM = 1e-4
 """Probability that the sampled test of one derivative rejects an estimator without bias."""
 
@@ -70,10 +75,9 @@ class Finding:
     @property
     def reason(self) -> str:
         """The numbers behind the verdict, in words."""
-        size = f"{self.enumerated:.2g}" if self.enumerated > ROUNDING else "zero to rounding"
-        words = [f"relative bias {size} by enumeration (exact)"]
+        words = [f"relative bias {_size(self.enumerated)} by enumeration (exact)"]
         if self.closed_form is not None:
-            words.append(f"{self.closed_form:.2g} in closed form on the paper's MDP (exact)")
+            words.append(f"{_size(self.closed_form)} in closed form on the paper's MDP (exact)")
         if self.statistic is not None:
             compared = f"{self.statistic:.1f} {'>' if self.rejected else '≤'} {self.critical:.1f}"
             words.append(f"|t| = {compared} on samples there (false alarms: {FALSE_ALARM:g})")
@@ -183,38 +187,59 @@ class Report:
         return notes
 
     def _repr_html_(self) -> str:
-        head = "<tr><th>derivative</th><th>claim</th><th>verdict</th><th>because</th><th>variance</th></tr>"
+        names = ("derivative", "claim", "verdict", "because", "variance")
+        head = "".join(f'<th style="text-align:left">{name}</th>' for name in names)
         body = "".join(map(_html_row, self.findings))
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self._notes())
-        title = f"<p><b>{html.escape(self.headline)}</b></p>"
-        return f'{title}<table style="text-align:left">{head}{body}</table>{notes}'
+        return f"<p><b>{html.escape(self.headline)}</b></p><table><tr>{head}</tr>{body}</table>{notes}"
 
-    def figure(self, what: str = "accuracy") -> Any:
-        """Plotly figure of the sweep: "accuracy" or "squared_bias" of the meta-gradient against K, α and n, ± 95%."""
-        check_choice("what", what, ("accuracy", "squared_bias"))
+    def figure(self, what: str = "accuracy") -> tuple[Any, str]:
+        """Plotly figure of the sweep, and its text, for `gl.explorers.show(*report.figure())`.
+
+        Args:
+            what: "accuracy" or "squared_bias" of the meta-gradient, against K, α and n, ± 95%.
+
+        Raises:
+            ValueError: for anything else.
+
+        Taught in lesson 05.
+        """
+        check_choice("what", what, tuple(WORDS))
         from gmrl_lab import plots
 
-        names = list(dict.fromkeys(point.estimator for point in self.sweep))
         panels: list[plots.Panel] = []
-        for setting in dict.fromkeys(point.setting for point in self.sweep):
-            traces: list[dict[str, Any]] = []
-            for index, name in enumerate(names):
-                points = [p for p in self.sweep if (p.setting, p.estimator) == (setting, name)]
-                traces += _band(points, what, name, index, legend=not panels)
-            panels.append(plots.Panel(setting, traces, x={"type": "log", "tickvals": [p.value for p in points]}))
-        return plots.side_by_side(panels)
+        for setting, axis in AXES.items():
+            points = [point for point in self.sweep if point.setting == setting]
+            values = list(dict.fromkeys(point.value for point in points))
+            x = {"type": "log", "tickvals": values, "title": {"text": axis}}
+            y = {} if panels else {"title": {"text": WORDS[what][0]}}
+            panels.append(plots.Panel("", _traces(points, what, legend=not panels), x=x, y=y))
+        return plots.side_by_side(panels), self._caption(what)
+
+    def _caption(self, what: str) -> str:
+        first = [point for point in self.sweep if point.setting == "K"]
+        numbers = [
+            f"{point.estimator} {getattr(point, what):.2g} ± {getattr(point, f'{what}_half'):.1g}"
+            for point in first
+            if point.value == first[0].value
+        ]
+        where = f"{self.settings['parts']}, MAML on the paper's MDP; at K = {first[0].value:g}, α = 10, n = 16"
+        return f"{WORDS[what][0]} of the meta-gradient, {where}: {', '.join(numbers)} (95% intervals)."
 
     def _ipython_display_(self) -> None:
         from IPython.display import HTML, display
 
-        from gmrl_lab.explorers import show
-
         display(HTML(self._repr_html_()))  # type: ignore[no-untyped-call]
-        parts = self.settings["parts"]
-        for what, words in (("accuracy", "Correlation with"), ("squared_bias", "Squared relative bias against")):
-            display(
-                show(self.figure(what), f"{words} the exact meta-gradient, {parts}, MAML on the paper's MDP, ± 95%.")
-            )  # type: ignore[no-untyped-call]
+        try:
+            from gmrl_lab.explorers import show
+        except ImportError:
+            return
+        for what in WORDS:
+            display(show(*self.figure(what)))  # type: ignore[no-untyped-call]
+
+
+def _size(bias: float) -> str:
+    return f"{bias:.2g}" if bias > ROUNDING else "zero to rounding"
 
 
 def _label(row: Finding) -> str:
@@ -233,15 +258,22 @@ def _html_row(row: Finding) -> str:
     return "<tr>" + "".join(f'<td style="text-align:left">{html.escape(cell)}</td>' for cell in cells) + "</tr>"
 
 
-def _band(points: list[SweepPoint], what: str, name: str, index: int, *, legend: bool) -> list[dict[str, Any]]:
+def _traces(points: list[SweepPoint], what: str, *, legend: bool) -> list[dict[str, Any]]:
+    """A line with its band for each estimator, and what the exact meta-gradient has."""
     from gmrl_lab import plots
 
-    middle = [getattr(point, what) for point in points]
-    half = [getattr(point, f"{what}_half") for point in points]
-    low, high = ([m + sign * h for m, h in zip(middle, half, strict=True)] for sign in (-1, 1))
-    line, area = plots.band([point.value for point in points], middle, low, high, name, index)
-    marker = plots.line_style(index)["marker"]
-    return [area, {**line, "mode": "lines+markers", "marker": marker, "legendgroup": name, "showlegend": legend}]
+    traces = []
+    for index, name in enumerate(dict.fromkeys(point.estimator for point in points)):
+        own = [point for point in points if point.estimator == name]
+        middle = [getattr(point, what) for point in own]
+        half = [getattr(point, f"{what}_half") for point in own]
+        low, high = ([m + sign * h for m, h in zip(middle, half, strict=True)] for sign in (-1, 1))
+        x = [point.value for point in own]
+        line, area = plots.band(x, middle, low, high, name, index)
+        marker = plots.line_style(index)["marker"]
+        traces += [area, line | {"mode": "lines+markers", "marker": marker, "legendgroup": name, "showlegend": legend}]
+    exact = {"type": "scatter", "mode": "lines", "x": x, "y": [WORDS[what][1]] * len(x), "name": "exact"}
+    return [*traces, exact | {"line": {"color": "black"}, "legendgroup": "exact", "showlegend": legend}]
 
 
 def _plain(value: Any) -> Any:

@@ -16,7 +16,10 @@ from gmrl_lab._validate import check_choice
 ROUNDING = 1e-9
 """Relative differences below this are rounding: enumeration of an unbiased estimator ends near 1e-15."""
 
-WORDS = {"accuracy": ("correlation with the exact", 1.0), "squared_bias": ("squared relative bias", 0.0)}
+WORDS = {
+    "accuracy": ("Correlation with the exact meta-gradient", 1.0),
+    "squared_bias": ("Squared relative bias of the meta-gradient", 0.0),
+}
 """What a sweep shows, and what the exact meta-gradient has of it."""
 
 AXES = {"K": "K, inner steps", "α": "α, inner learning rate", "n": "n, trajectories"}
@@ -224,7 +227,7 @@ class Report:
             if point.value == first[0].value
         ]
         where = f"{self.settings['parts']}, MAML on the paper's MDP; at K = {first[0].value:g}, α = 10, n = 16"
-        return f"{WORDS[what][0]} of the meta-gradient, {where}: {', '.join(numbers)} (95% intervals)."
+        return f"{WORDS[what][0]}, {where}: {', '.join(numbers)} (95% intervals)."
 
     def _ipython_display_(self) -> None:
         from IPython.display import HTML, display

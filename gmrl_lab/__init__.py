@@ -7,7 +7,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from gmrl_lab import exact
+from gmrl_lab import assumptions, exact, targets
 from gmrl_lab.curvature import estimated_hessian
 from gmrl_lab.estimators import AD, LVC, DiCE, Estimator, LoadedDiCE, TayPO2
 from gmrl_lab.games import IPD, MatrixGame
@@ -55,6 +55,7 @@ __all__ = [
     "TayPO2",
     "Trajectories",
     "accuracy",
+    "assumptions",
     "bench_estimator",
     "bias",
     "checks",
@@ -73,6 +74,7 @@ __all__ = [
     "sample",
     "statements",
     "sum_of_std",
+    "targets",
 ]
 
 

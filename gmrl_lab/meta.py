@@ -71,10 +71,7 @@ def meta_gradient(
 
     Taught in lesson 02.
     """
-    _check_kinds(task, phi, {"inner": inner, "hessian": hessian, "outer": outer})
-    _check_numbers(n_inner_steps, inner_lr, n_trials)
-    leaf = _leaf(task, phi, n_trials)
-    _check_random((inner, hessian, outer), generator, leaf, task)
+    leaf = check_call(task, phi, n_inner_steps, inner_lr, (inner, hessian, outer), n_trials, generator)
     streams = spawn_roles(generator, ROLES)
     if share_samples:
         _check_shared(inner, hessian)
@@ -180,6 +177,23 @@ def meta_gradient_by_product(
     """
     found = product_terms(task, phi, n_inner_steps, inner_lr)
     return found if terms else found.total
+
+
+def check_call(
+    task: Task,
+    phi: Tensor,
+    n_inner_steps: int,
+    inner_lr: float,
+    oracles: tuple[Oracle, Oracle, Oracle],
+    n_trials: int | None,
+    generator: Generators | None,
+) -> Tensor:
+    """φ as a fresh leaf with trials in front, once all arguments of `meta_gradient` are known to be right."""
+    _check_kinds(task, phi, dict(zip(ROLES, oracles, strict=True)))
+    _check_numbers(n_inner_steps, inner_lr, n_trials)
+    leaf = _leaf(task, phi, n_trials)
+    _check_random(oracles, generator, leaf, task)
+    return leaf
 
 
 def _check_kinds(task: Task, phi: Tensor, oracles: dict[str, Oracle]) -> None:

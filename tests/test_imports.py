@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import gmrl_lab as gl
-from gmrl_lab import exact, metrics
+from gmrl_lab import metrics
 
 PACKAGE = Path(gl.__file__).parent
 
@@ -40,6 +40,8 @@ ORDER = [
     "tasks.mgrl",
     "tasks",
     "meta",
+    "targets",
+    "assumptions",
     "metrics",
 ]
 """The core, each module above those that may import it."""
@@ -94,7 +96,7 @@ def test_core_works_without_them() -> None:
 
 
 def test_flat_names_are_few_sorted_and_complete() -> None:
-    assert len(gl.__all__) <= 44
+    assert len(gl.__all__) <= 48
     assert len(set(gl.__all__)) == len(gl.__all__)
     assert set(dir(gl)) == {*gl.__all__, "__version__"}
     assert set(gl.__all__) >= (LAZY - {"bench"}) | {"bench_estimator"}
@@ -114,8 +116,9 @@ def test_flat_name_has_a_docstring(name: str) -> None:
 
 # --- docstrings ---------------------------------------------------------------------------------------------------
 
-PUBLIC = [gl.__dict__[name] for name in gl.__all__ if name not in {*LAZY, "exact", "bench_estimator"}]
-PUBLIC += [getattr(exact, name) for name in exact.__all__]
+MODULES = {"assumptions", "exact", "targets"}
+PUBLIC = [gl.__dict__[name] for name in gl.__all__ if name not in {*LAZY, *MODULES, "bench_estimator"}]
+PUBLIC += [getattr(getattr(gl, module), name) for module in MODULES for name in getattr(gl, module).__all__]
 PUBLIC += [gl.bench_estimator, metrics.Bias, metrics.MSESplit, gl.TabularMDP.from_gymnasium, gl.LVC.expected_surrogate]
 
 

@@ -21,7 +21,8 @@ from torch import Tensor
 
 import gmrl_lab as gl
 from gmrl_lab import bench, bench_bias, exact
-from gmrl_lab.bench_report import FALSE_ALARM, Report
+from gmrl_lab.bench_report import FALSE_ALARM, Finding, Report
+from gmrl_lab.flow import Flow
 
 SMALL = bench.Scale(80, 4, (1,), (10.0,), (4, 8), 1)
 TRUE_CLAIMS = {"first": "unbiased", "second": "biased"}
@@ -69,10 +70,12 @@ class Scaled:
 
 @dataclass(frozen=True)
 class WrongExpectation(gl.LVC):
-    """LVC with AD's expectation: right in value up to a constant and in gradient, wrong in its Hessian."""
+    """LVC, whose expectation is off in one derivative alone: (θ − ⊥θ)ᵖ has but the p-th."""
 
-    def _expected(self, flow: object) -> Tensor:
-        return gl.AD()._expected(flow)
+    order: int = 2
+
+    def _expected(self, flow: Flow) -> Tensor:
+        return super()._expected(flow) + 0.01 * (flow.theta - flow.theta.detach()).pow(self.order).sum((-1, -2))
 
 
 @dataclass(frozen=True)
@@ -132,14 +135,26 @@ def test_true_claims_are_confirmed(estimator: object, claim: object) -> None:
     assert sum(row.verdict == "confirmed" for row in report.findings) == len({} if not claim else bench._claims(claim))
 
 
-def test_a_wrong_expectation_is_refuted_and_not_used() -> None:
-    report = run(WrongExpectation(), TRUE_CLAIMS)
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_a_wrong_expectation_is_refuted_and_not_used(order: int) -> None:
+    report = run(WrongExpectation(order), TRUE_CLAIMS)
     assert report.closed_form_agrees is False
     assert not report.confirmed
     assert report.finding("second").closed_form is None
     assert "expected_surrogate is wrong" in repr(report)
+
+
+def test_a_right_expectation_is_used_and_none_is_none() -> None:
     assert run(gl.LVC(), TRUE_CLAIMS).closed_form_agrees
     assert run(Scaled(), {}).closed_form_agrees is None
+
+
+def test_any_of_the_courts_suffices_for_a_bias() -> None:
+    fair = Finding("first", "unbiased", 1e-16, 1.0, closed_form=1e-15, statistic=2.0, critical=4.0)
+    assert fair.verdict == "confirmed"
+    for change in ({"enumerated": 0.1}, {"closed_form": 0.1}, {"statistic": 5.0}):
+        assert replace(fair, **change).verdict == "refuted"
+        assert replace(fair, claim="biased", **change).verdict == "confirmed"
 
 
 def test_what_enumeration_cannot_see_is_seen_by_samples() -> None:
@@ -214,6 +229,7 @@ def test_false_alarms_are_as_rare_as_promised_and_a_bias_is_seen() -> None:
         found = bench_bias._tested(truth + part + 3 * across / across.norm(), truth)
         assert found.statistic > found.critical
     assert FALSE_ALARM == 1e-4
+    assert found.critical == bench_bias.student_quantile(1 - FALSE_ALARM / 4, 39)
 
 
 def test_a_constant_error_is_a_certain_one() -> None:

@@ -103,7 +103,7 @@ def bench_estimator(
     """
     claims = _claims(claim)
     _check(estimator, scale, seed, parts)
-    size, label = SCALES[scale], name or type(estimator).__name__
+    size, label = SCALES[scale], _label(estimator, name)
     ends = getattr(estimator, "uses_baseline", True) if bootstrap is None else bootstrap
     with _progress(_work(size), label, progress) as tick:
         enumerated, error = _enumerate(estimator, ends, tick)
@@ -120,6 +120,12 @@ def bench_estimator(
         "parts": parts,
     }
     return Report(label, settings, findings, error, *seconds, sweep)
+
+
+def _label(estimator: Estimator, name: str | None) -> str:
+    """Its name, told apart from another estimator of that name in the sweep."""
+    own = name or type(estimator).__name__
+    return f"{own} (yours)" if own in {type(known).__name__ for known in RIVALS if known != estimator} else own
 
 
 def _claims(claim: str | Mapping[str, str]) -> dict[str, str]:

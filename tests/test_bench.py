@@ -268,6 +268,11 @@ def test_text_page_and_figures() -> None:
         report.finding("third")
 
 
+def test_an_estimator_of_a_known_name_stands_beside_it() -> None:
+    names = {point.estimator for point in run(gl.LoadedDiCE(0.5), TRUE_CLAIMS).sweep}
+    assert names == {"LoadedDiCE (yours)", "AD", "LVC", "LoadedDiCE"}
+
+
 def test_csv_and_json_hold_every_number(tmp_path: Path) -> None:
     report = run(gl.AD(), "unbiased")
     report.to_csv(tmp_path / "report.csv")

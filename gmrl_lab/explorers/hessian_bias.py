@@ -35,7 +35,7 @@ class Settings:
 
     estimator: str = choice(*ESTIMATORS, default="LVC", label="estimator")
     lambda_: float = steps((0.0, 0.25, 0.5, 0.75, 1.0), default=1.0, label="λ", help="of Loaded DiCE")
-    source: str = toggles(_SOURCES, default="S", label="B / S", help="expected or sampled")
+    source: str = toggles(_SOURCES, default="S", label="II", help="the Hessian is")
     n_trajectories: int = powers_of_two(2, 256, default=32, label="|τ|", help="trajectories per estimate")
     value_noise: float = steps((0.0, 0.25, 1.0), default=1.0, label="noise", help="on the value baseline")
     epsilon: str = toggles(_NOISES, default="redrawn", label="ε", help="the noise is")

@@ -142,7 +142,10 @@ ROWS = (
         claim=r"At $K=1$ the missing half costs the meta-gradient a hundredth of its correlation: $v$ leans on $H_1$, "
         r"the identity dilutes, and $1-\cos\approx\frac12\sin^2$ squares the rest. At $K=5$ it costs a quarter.",
         functions=("gmrl_lab.exact.hessian_parts", "gmrl_lab.accuracy"),
-        tests=("tests/test_hessian_bias.py::test_from_half_a_hessian_to_a_hundredth",),
+        tests=(
+            "tests/test_hessian_bias.py::test_from_half_a_hessian_to_a_hundredth",
+            "tests/test_hessian_bias.py::test_more_steps_make_the_correlation_notice",
+        ),
         lesson="05",
         anchor="LVC, and what it still misses",
     ),

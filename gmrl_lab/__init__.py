@@ -7,7 +7,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from gmrl_lab import assumptions, exact, targets
+from gmrl_lab import assumptions, bounds, exact, targets
 from gmrl_lab.curvature import estimated_hessian
 from gmrl_lab.estimators import AD, LVC, DiCE, Estimator, LoadedDiCE, TayPO2
 from gmrl_lab.games import IPD, MatrixGame
@@ -58,6 +58,7 @@ __all__ = [
     "assumptions",
     "bench_estimator",
     "bias",
+    "bounds",
     "checks",
     "covariance_trace",
     "enumerate_samples",

@@ -52,7 +52,7 @@ def steepness(field: Callable[[Tensor], Tensor], points: Tensor, event_dims: int
     return ratio.nan_to_num(nan=0.0).max()  # a point and itself: 0/0
 
 
-def gradient_moments(mdp: TabularMDP, theta: Tensor, oracle: Sampled, target: Oracle, behaviour: Tensor) -> Moments:
+def gradient_moments(mdp: TabularMDP, theta: Tensor, oracle: Sampled, target: Oracle, acting_theta: Tensor) -> Moments:
     """Bias and variance of a sampled policy gradient, by every sample of a tiny MDP (Assumption 4.3).
 
     Args:
@@ -60,7 +60,7 @@ def gradient_moments(mdp: TabularMDP, theta: Tensor, oracle: Sampled, target: Or
         theta: logits of the policy whose gradient is wanted, `(S, A)`.
         oracle: estimator, n and horizon; trajectories of its own are not used. Its baseline must draw no fresh noise.
         target: whose exact θ-gradient is g, such as `Exact(horizon=2)`.
-        behaviour: logits of the policy that acts, `(S, A)`; `theta` itself is on-policy.
+        acting_theta: logits of the policy that acts, `(S, A)`; `theta` itself is on-policy.
 
     Raises:
         ValueError: for a batch, too many samples, or a baseline with fresh noise.
@@ -69,7 +69,7 @@ def gradient_moments(mdp: TabularMDP, theta: Tensor, oracle: Sampled, target: Or
     """
     if oracle.baseline is not None and oracle.baseline.is_random:
         raise bad("oracle", repr(oracle.baseline), "a baseline without fresh noise: noise=0.0, a fixed seed, or None")
-    every, probability = enumerate_samples(mdp, behaviour, oracle.horizon, oracle.n_trajectories)
+    every, probability = enumerate_samples(mdp, acting_theta, oracle.horizon, oracle.n_trajectories)
     stored = Sampled(
         oracle.estimator,
         oracle.n_trajectories,

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, fields
 
-from gmrl_lab._validate import bad, check_interval, check_positive
+from gmrl_lab._validate import bad, check_choice, check_interval, check_positive
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,11 @@ class Constants:
     sigma_2: float = 0.0
     """(E‖∇̂_θ J^Out − ∇_θ J^Out‖²)^½."""
     kind: str = "given"
-    """"global" holds everywhere; "local" was measured on finitely many points, an estimate and no certificate."""
+    """Where they come from: "global" ones hold everywhere, "local" ones were measured on finitely many points, an estimate
+    and no certificate; "given" are the caller's."""
 
     def __post_init__(self) -> None:
+        check_choice("kind", self.kind, ("given", "global", "local"))
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name != "kind" and not value >= 0:
@@ -61,10 +63,10 @@ class Constants:
 def global_constants(discount: float, reward_bound: float = 1.0) -> Constants:
     """Worst case over all policies of any tabular softmax with |R| ≤ reward_bound: valid, and astronomically loose.
 
-    Along a direction of length 1 in the logits, the derivatives of π(·|s) sum to at most C₁ = 1/√2, C₂ = 1, C₃ = 7/√8 in
-    absolute value, and with M = (I − γP)⁻¹, ‖M‖ ≤ m = 1/(1 − γ), those of V = M r follow from M' = γMP'M:
+    Along a direction of length 1 in the logits, the first three derivatives of π(·|s) sum to at most s₁ = 1/√2, s₂ = 1
+    and s₃ = 7/√8 in absolute value, and with M = (I − γP)⁻¹, ‖M‖ ≤ m = 1/(1 − γ), those of V = M r follow:
 
-        ‖∇V‖ ≤ C₁m²,   ‖∇²V‖ ≤ 2γC₁²m³ + C₂m²,   ‖∇³V‖ ≤ 6γ²C₁³m⁴ + 6γC₁C₂m³ + C₃m²
+        ‖∇V‖ ≤ s₁m²,   ‖∇²V‖ ≤ 2γs₁²m³ + s₂m²,   ‖∇³V‖ ≤ 6γ²s₁³m⁴ + 6γs₁s₂m³ + s₃m²
 
     times the bound on rewards. (Agarwal et al. 2021 have m² and 8m³ for the first two.) For MAML and LIRPG, whose D is
     linear in a reward of length at most 1, so that c₁ and ρ₁ are the first two with a bound of 1. σ_In is that of one

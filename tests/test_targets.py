@@ -7,12 +7,17 @@ from torch import Tensor
 
 import gmrl_lab as gl
 from gmrl_lab.meta import product_terms
-from gmrl_lab.targets import k_sample_gradient, k_sample_objective, truncated_gradient
+from gmrl_lab.targets import CONTROLS, every_estimate, k_sample_gradient, k_sample_objective, truncated_gradient
 
 MDP = tiny_mdp()
 PHI = 0.3 * normal(2, 2, seed=1)
-TASKS = {"MAML": gl.MAML(MDP), "LIRPG": gl.LIRPG(MDP, PHI), "MGRL": gl.MGRL(MDP, PHI)}
-PHIS = {"MAML": PHI, "LIRPG": PHI, "MGRL": gl.MGRL.phi(0.7, 0.9)}
+TASKS = {
+    "MAML": gl.MAML(MDP),
+    "LIRPG": gl.LIRPG(MDP, PHI),
+    "MGRL": gl.MGRL(MDP, PHI),
+    "LOLA": gl.LOLA(gl.IPD(0.9), 0.3 * normal(5, seed=2)),
+}
+PHIS = {"MAML": PHI, "LIRPG": PHI, "MGRL": gl.MGRL.phi(0.7, 0.9), "LOLA": 0.3 * normal(5, seed=3)}
 EACH = pytest.mark.parametrize("name", TASKS)
 ALPHA = 2.0
 EXPECTED = gl.Exact(2, bootstrap=False)
@@ -29,18 +34,28 @@ def target(name: str, n: int, n_inner_steps: int = 1) -> Tensor:
     return torch.autograd.grad(objective, leaf)[0]
 
 
-def mean_estimate(name: str, n: int, estimator=gl.AD(), **settings) -> Tensor:  # noqa: B008
-    """The exact mean over all samples of one step."""
-    every, probability = gl.enumerate_samples(MDP, PHI, 2, n)
-    inner = samples(n, estimator, trajectories=every)
-    trials = {"n_trials": len(probability), "generator": seeded()}
-    found = k_sample_gradient(TASKS[name], PHIS[name], 1, ALPHA, inner=inner, **settings, **trials)
-    return torch.einsum("m,m...->...", probability, found)
+def expected_target(name: str, n_inner_steps: int = 1) -> Tensor:
+    return gl.meta_gradient(TASKS[name], PHIS[name], n_inner_steps, ALPHA, inner=EXPECTED, hessian=EXPECTED)
 
 
+def mean_estimate(name: str, n: int, n_inner_steps: int = 1, estimator=gl.AD(), **settings) -> Tensor:  # noqa: B008
+    """The exact mean over all sequences of samples."""
+    estimates, probability = every_estimate(
+        TASKS[name], PHIS[name], n_inner_steps, ALPHA, inner=samples(n, estimator), **settings
+    )
+    return torch.einsum("m,m...->...", probability, estimates)
+
+
+def size_of_error(found: Tensor, wanted: Tensor) -> float:
+    return ((found - wanted).norm() / wanted.norm()).item()
+
+
+# --- the objective ----------------------------------------------------------------------------------------------------
 @EACH
 @pytest.mark.parametrize("n_inner_steps", [1, 2])
-def test_objective_agrees_with_finite_differences(name: str, n_inner_steps: int) -> None:
+def test_k_sample_gradient(name: str, n_inner_steps: int) -> None:
+    """Autodiff of the listed objective against its finite differences."""
+
     def objective(phi: Tensor) -> Tensor:
         return k_sample_objective(TASKS[name], phi, n_inner_steps, ALPHA, inner=samples(1)).detach()
 
@@ -49,7 +64,7 @@ def test_objective_agrees_with_finite_differences(name: str, n_inner_steps: int)
 
 
 def test_objective_by_hand() -> None:
-    """One step: Σ_τ p(τ) J(θ⁰ + α ĝ(τ)), with the library's sampler of samples alone."""
+    """One step: Σ_τ p(τ) J(θ⁰ + α ĝ(τ)), with the library's list of samples and its sampled oracle alone."""
     every, probability = gl.enumerate_samples(MDP, PHI, 2, 2)
     logits = PHI.expand(len(probability), 2, 2).clone().requires_grad_()
     surrogate = samples(2, trajectories=every).surrogate(gl.Problem(MDP, logits))
@@ -58,18 +73,59 @@ def test_objective_by_hand() -> None:
     assert close(k_sample_objective(TASKS["MAML"], PHI, 1, ALPHA, inner=samples(2)), wanted, 1e-13)
 
 
+def test_two_steps_by_hand() -> None:
+    """K = 2, n = 1, one first sample after another, each with its own second policy."""
+    every, first = gl.enumerate_samples(MDP, PHI, 2, 1)
+    logits = PHI.expand(len(first), 2, 2).clone().requires_grad_()
+    (step,) = torch.autograd.grad(samples(1, trajectories=every).surrogate(gl.Problem(MDP, logits)).sum(), logits)
+    second = [k_sample_objective(TASKS["MAML"], theta, 1, ALPHA, inner=samples(1)) for theta in PHI + ALPHA * step]
+    wanted = (first * torch.stack(second)).sum()
+    assert close(k_sample_objective(TASKS["MAML"], PHI, 2, ALPHA, inner=samples(1)), wanted, 1e-13)
+
+
+def test_a_slot_machine_by_hand() -> None:
+    """One pull, the left arm pays 1, logit difference 0, a step of 4 on it: lesson 07's first numbers."""
+    stay, pay = torch.ones(1, 2, 1, dtype=torch.float64), torch.tensor([[1.0, 0.0]], dtype=torch.float64)
+    task = gl.MAML(gl.TabularMDP(transitions=stay, rewards=pay, discount=0.0))
+    phi, pull = torch.zeros(1, 2, dtype=torch.float64, requires_grad=True), gl.Sampled(gl.AD(), 1, 1, baseline=None)
+    sigma_2 = torch.tensor(2.0).double().sigmoid()
+    objective = k_sample_objective(task, phi, 1, 2.0, inner=pull)
+    assert close(objective.detach(), (sigma_2 + 0.5) / 2, 1e-14)
+    (left, right) = torch.autograd.grad(objective, phi)[0][0]
+    assert close(left, (sigma_2 - 0.5) / 4 + 1 / 8, 1e-14)
+    assert close(left, -right, 1e-14)
+    estimates, probability = every_estimate(task, phi.detach(), 1, 2.0, inner=pull, score=0.0)
+    assert close((probability * estimates[:, 0, 0]).sum(), torch.tensor(1 / 8).double(), 1e-14)
+
+
+# --- its estimates ----------------------------------------------------------------------------------------------------
 @EACH
-@pytest.mark.parametrize("control", [False, True])
-@pytest.mark.parametrize("n", [1, 2, 3])
-def test_full_score_is_unbiased_for_the_k_sample_target(name: str, n: int, control: bool) -> None:
-    assert close(mean_estimate(name, n, score=1.0, control=control), target(name, n), 1e-11)
+@pytest.mark.parametrize("control", CONTROLS)
+@pytest.mark.parametrize(("n_inner_steps", "n"), [(1, 1), (1, 2), (1, 3), (2, 1)])
+def test_full_score_is_unbiased_for_the_k_sample_target(name: str, n_inner_steps: int, n: int, control: str) -> None:
+    assert close(mean_estimate(name, n, n_inner_steps, control=control), target(name, n, n_inner_steps), 1e-11)
+
+
+def test_full_score_is_unbiased_over_two_steps_of_two_trajectories() -> None:
+    assert close(mean_estimate("MAML", 2, 2, control="end"), target("MAML", 2, 2), 1e-11)
 
 
 def test_anything_else_is_not() -> None:
     """No score, half of it, or a Hessian that is right for the *other* target: each misses this one."""
     wanted = target("MAML", 2)
-    for settings in ({"score": 0.0}, {"score": 0.5}, {"estimator": gl.LVC()}, {"estimator": gl.DiCE()}):
-        assert differ(mean_estimate("MAML", 2, **settings), wanted)
+    wrong = [{"score": score, "estimator": one} for one in (gl.LVC(), gl.DiCE()) for score in (0.0, 1.0)]
+    for settings in ({"score": 0.0}, {"score": 0.5}, *wrong):
+        assert differ(mean_estimate("MAML", 2, **settings), wanted), settings
+
+
+def test_a_curvature_and_the_score_count_the_same_thing_twice() -> None:
+    """DiCE without the score is nearer than DiCE with it, and so is LVC: their Hessian *is* the score, linearised."""
+    wanted = target("MAML", 3)
+    for estimator in (gl.LVC(), gl.DiCE()):
+        alone, both = (
+            size_of_error(mean_estimate("MAML", 3, estimator=estimator, score=c), wanted) for c in (0.0, 1.0)
+        )
+        assert 5 * alone < both
 
 
 def test_the_coefficient_moves_the_mean_along_a_line() -> None:
@@ -78,17 +134,28 @@ def test_the_coefficient_moves_the_mean_along_a_line() -> None:
 
 
 def test_one_step_from_a_fixed_start_needs_no_score() -> None:
-    """Where θ⁰ is free of φ, so are the first samples: autodiff through them is right, and K = 2 is another matter."""
+    """Where θ⁰ and the first policy are free of φ, so are the first samples: autodiff through them is right."""
     for name in ("LIRPG", "MGRL"):
-        assert close(mean_estimate(name, 2, score=0.0), target(name, 2), 1e-12)
+        assert close(mean_estimate(name, 2, score=0.0), target(name, 2), 1e-11)
+        assert differ(mean_estimate(name, 1, 2, score=0.0), target(name, 1, 2))
+    assert differ(mean_estimate("LOLA", 1, score=0.0), target("LOLA", 1))  # φ plays too
 
 
-def test_two_steps_are_unbiased_with_fresh_samples() -> None:
-    """20,000 trials, K = 2; false alarm 1e-6. Without the score they are told from the target."""
-    task, wanted = TASKS["MAML"], target("MAML", 1, n_inner_steps=2)
-    settings = {"inner": samples(1), "n_trials": 20_000, "generator": seeded(1)}
-    assert not rejects(k_sample_gradient(task, PHI, 2, ALPHA, control=True, **settings), wanted)
-    assert rejects(k_sample_gradient(task, PHI, 2, ALPHA, score=0.0, **settings), wanted)
+def test_every_estimate_is_what_sampling_gives() -> None:
+    """Mean and covariance of 4,000 sampled estimates, K = 2; false alarm 1e-6 each. Another coefficient is rejected."""
+    task, settings = TASKS["MAML"], {"inner": samples(2), "control": "start"}
+    estimates, probability = every_estimate(task, PHI, 2, ALPHA, score=0.5, **settings)
+    assert close(probability.sum(), torch.ones_like(probability.sum()), 1e-12)
+    mean = torch.einsum("m,mij->ij", probability, estimates)
+    square = torch.einsum("m,mij->ij", probability, (estimates - mean).square())
+    found, other = (
+        k_sample_gradient(task, PHI, 2, ALPHA, score=c, n_trials=4000, generator=seeded(1), **settings)
+        for c in (0.5, 0.0)
+    )
+    assert not rejects(found, mean)
+    assert not rejects((found - mean).square(), square)
+    assert rejects(other, mean)
+    assert rejects((other - mean).square(), square)
 
 
 def test_sampled_outer_return_has_the_same_mean() -> None:
@@ -104,22 +171,45 @@ def test_sampled_outer_return_has_the_same_mean() -> None:
     assert rejects(k_sample_gradient(task, PHI, 1, ALPHA, score=0.0, **settings), wanted)
 
 
-def test_control_lowers_the_variance() -> None:
-    settings = {"inner": samples(4), "n_trials": 4000, "generator": seeded(3)}
-    plain, less = (
-        gl.covariance_trace(k_sample_gradient(TASKS["MAML"], PHI, 1, ALPHA, control=control, **settings))
-        for control in (False, True)
-    )
-    assert less < plain / 5
+# --- how they move with n ---------------------------------------------------------------------------------------------
+def test_the_score_is_noisier_with_more_data_unless_the_reference_is_where_the_path_ends() -> None:
+    """From 16 to 256 trajectories, 2,000 trials; a variance of so many is known to a fifth. LVC's falls sixteenfold."""
+
+    def growth(estimator, score: float, control: str) -> float:
+        settings = {"score": score, "control": control, "n_trials": 2000, "generator": seeded(5)}
+        few, many = (
+            gl.covariance_trace(
+                k_sample_gradient(TASKS["MAML"], PHI, 1, ALPHA, inner=samples(n, estimator), **settings)
+            ).item()
+            for n in (16, 256)
+        )
+        return many / few
+
+    assert 10 < growth(gl.AD(), 1.0, "none") < 24
+    assert 4 < growth(gl.AD(), 1.0, "start") < 24
+    assert 0.6 < growth(gl.AD(), 1.0, "end") < 2
+    assert 1 / 24 < growth(gl.LVC(), 0.0, "none") < 1 / 10
 
 
 @pytest.mark.parametrize("name", ["MAML", "LIRPG"])
 def test_the_two_targets_meet_like_one_over_n(name: str) -> None:
     """‖∇J^{K-sample} − ∇J^K‖ at n = 4, and by 400,000 trajectories at n = 64: a tenth of it or less."""
-    expected = gl.meta_gradient(TASKS[name], PHIS[name], 1, ALPHA, inner=EXPECTED, hessian=EXPECTED)
-    settings = {"inner": samples(64), "control": True, "n_trials": 6000, "generator": seeded(4)}
+    expected = expected_target(name)
+    settings = {"inner": samples(64), "control": "end", "n_trials": 6000, "generator": seeded(4)}
     many = gl.bias(k_sample_gradient(TASKS[name], PHIS[name], 1, ALPHA, **settings), expected)
     assert many.squared_norm - 3 * many.standard_error < (target(name, 4) - expected).square().sum() / 50
+
+
+@pytest.mark.parametrize("name", ["MAML", "LIRPG", "LOLA"])
+def test_the_gap_of_the_targets_is_one_over_n_for_small_steps(name: str) -> None:
+    """At α = 0.02: n · ‖gap‖ at n = 1, 2, 3 is the same within a twentieth."""
+    expected = gl.meta_gradient(TASKS[name], PHIS[name], 1, 0.02, inner=EXPECTED, hessian=EXPECTED)
+    gaps = []
+    for n in (1, 2, 3):
+        leaf = PHIS[name].clone().requires_grad_()
+        (found,) = torch.autograd.grad(k_sample_objective(TASKS[name], leaf, 1, 0.02, inner=samples(n)), leaf)
+        gaps.append(n * (found - expected).norm().item())
+    assert max(gaps) < 1.05 * min(gaps)
 
 
 def test_batches_and_trials() -> None:
@@ -130,6 +220,12 @@ def test_batches_and_trials() -> None:
     assert found.shape == (5, 4, 3, 2)
     alone = k_sample_gradient(gl.MAML(mdp), phi, 2, 0.5, inner=inner, n_trials=2, generator=gl.generators(0, 2))
     assert close(found[:2], alone, 1e-12)
+
+
+def test_no_step_is_the_outer_gradient() -> None:
+    estimates, probability = every_estimate(TASKS["MAML"], PHI, 0, ALPHA, inner=samples(2))
+    assert probability.tolist() == [1.0]
+    assert close(estimates[0], gl.exact.gradient(MDP, PHI), 1e-12)
 
 
 # --- truncated windows ------------------------------------------------------------------------------------------------
@@ -165,10 +261,19 @@ def test_bad_input() -> None:
     with pytest.raises(ValueError, match="outer: got Sampled"):
         k_sample_gradient(task, PHI, inner=samples(2), outer=gl.Sampled(gl.LVC(), 2), generator=seeded())
     every, _ = gl.enumerate_samples(MDP, PHI, 2, 1)
-    with pytest.raises(ValueError, match="inner: got stored trajectories"):
-        k_sample_gradient(task, PHI, 2, inner=samples(1, trajectories=every), n_trials=16, generator=seeded())
-    with pytest.raises(ValueError, match="n_inner_steps: got 3876 samples in each of 2 steps"):
+    with pytest.raises(ValueError, match="without stored trajectories"):
+        k_sample_gradient(task, PHI, inner=samples(1, trajectories=every), n_trials=16, generator=seeded())
+    with pytest.raises(ValueError, match="control: got 'middle', allowed is one of 'none', 'start', 'end'"):
+        every_estimate(task, PHI, inner=samples(1), control="middle")
+    with pytest.raises(ValueError, match="n_inner_steps: got 330 samples in each of 2 steps"):
         k_sample_objective(task, PHI, 2, ALPHA, inner=samples(4))
+    with pytest.raises(ValueError, match="n_inner_steps: got -1"):
+        every_estimate(task, PHI, -1, inner=samples(1))
+    with pytest.raises(ValueError, match="mdp: got batch"):
+        every_estimate(gl.MAML(batch_of_mdps()), normal(4, 3, 2), inner=samples(1))
+    lpg = gl.LPG(MDP, PHI)
+    with pytest.raises(ValueError, match="task: got LPG"):
+        k_sample_gradient(lpg, lpg.initial_phi(seeded()), inner=samples(1), generator=seeded())
     with pytest.raises(ValueError, match="window: got 4, allowed is a whole number from 0 to n_inner_steps = 3"):
         truncated_gradient(task, PHI, 3, 1.0, 4)
     with pytest.raises(ValueError, match="window: got -1"):

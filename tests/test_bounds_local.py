@@ -6,7 +6,8 @@ from helpers import normal, seeded, tiny_mdp
 
 import gmrl_lab as gl
 from gmrl_lab import exact
-from gmrl_lab.bounds import BIAS_FORMS, Constants, compositional_bias, global_constants, local_constants, theorem
+from gmrl_lab.bounds import Constants, compositional_bias, global_constants, local_constants, theorem
+from gmrl_lab.bounds.inequalities import BIAS_FORMS
 from gmrl_lab.curvature import estimated_hessian
 
 QUIET = gl.Baseline(noise=0.0)

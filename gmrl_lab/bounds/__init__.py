@@ -12,7 +12,6 @@ from gmrl_lab.bounds.inequalities import (
 from gmrl_lab.bounds.local import local_constants
 
 __all__ = [
-    "BIAS_FORMS",
     "Constants",
     "TheoremBound",
     "compositional_bias",

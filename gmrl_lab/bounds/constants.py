@@ -49,8 +49,8 @@ class Constants:
     sigma_2: float = 0.0
     """(E‖∇̂_θ J^Out − ∇_θ J^Out‖²)^½."""
     kind: str = "given"
-    """Where they come from: "global" ones hold everywhere, "local" ones were measured on finitely many points, an estimate
-    and no certificate; "given" are the caller's."""
+    """Where they come from: "global" ones hold everywhere; "local" ones were measured on finitely many points, which
+    makes them estimates and no certificate; "given" ones are the caller's."""
 
     def __post_init__(self) -> None:
         check_choice("kind", self.kind, ("given", "global", "local"))

@@ -2,7 +2,6 @@
 
 from gmrl_lab.bounds.constants import Constants, global_constants
 from gmrl_lab.bounds.inequalities import (
-    BIAS_FORMS,
     TheoremBound,
     compositional_bias,
     geometric_sum,

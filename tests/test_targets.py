@@ -202,12 +202,12 @@ def test_the_two_targets_meet_like_one_over_n(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["MAML", "LIRPG", "LOLA"])
 def test_the_gap_of_the_targets_is_one_over_n_for_small_steps(name: str) -> None:
-    """At α = 0.02: n · ‖gap‖ at n = 1, 2, 3 is the same within a twentieth."""
-    expected = gl.meta_gradient(TASKS[name], PHIS[name], 1, 0.02, inner=EXPECTED, hessian=EXPECTED)
+    """At α = 0.005: n · ‖gap‖ at n = 1, 2, 3 is the same within a twentieth."""
+    expected = gl.meta_gradient(TASKS[name], PHIS[name], 1, 0.005, inner=EXPECTED, hessian=EXPECTED)
     gaps = []
     for n in (1, 2, 3):
         leaf = PHIS[name].clone().requires_grad_()
-        (found,) = torch.autograd.grad(k_sample_objective(TASKS[name], leaf, 1, 0.02, inner=samples(n)), leaf)
+        (found,) = torch.autograd.grad(k_sample_objective(TASKS[name], leaf, 1, 0.005, inner=samples(n)), leaf)
         gaps.append(n * (found - expected).norm().item())
     assert max(gaps) < 1.05 * min(gaps)
 

@@ -149,7 +149,8 @@ class DiCE(_ClosedForm):
     def _expected(self, flow: Flow) -> Tensor:
         """The T-step return of π_θ without bootstrap."""
         flow.covered_policy()
-        return exact.objective(flow.mdp, flow.theta, flow.horizon)
+        mdp = flow.mdp.replace(discount=flow.weight_discount) if flow.fixed_weights else flow.mdp
+        return exact.objective(mdp, flow.theta, flow.horizon)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ class Flow:
     behaviour: Tensor
     baseline: Tensor
     horizon: int
-    gae_lambda: float | Tensor
+    gae_lambda: Tensor
     fixed_weights: bool = False
     """Whether the weights γᵗ are held fixed where γ carries meta-parameters."""
 
@@ -49,9 +49,11 @@ class Flow:
         check_interval("gae_lambda", gae_lambda, 0.0, 1.0)
         behaviour = theta.detach().softmax(-1) if behaviour is None else behaviour
         baseline = torch.zeros_like(mdp.rewards[..., 0]) if baseline is None else baseline
+        gae_lambda = torch.as_tensor(gae_lambda, dtype=mdp.dtype, device=mdp.device)
         for name, tensor, shape in (
             ("behaviour", behaviour, (mdp.n_states, mdp.n_actions)),
             ("baseline", baseline, (mdp.n_states,)),
+            ("gae_lambda", gae_lambda, ()),
         ):
             check_trailing(name, tensor, shape)
             check_like(name, tensor, "the MDP", mdp.transitions)
@@ -100,7 +102,7 @@ class Flow:
     def advantages(self) -> Tensor:
         """E[Â_t | s, a] under μ, `(T, ..., S, A)`: Â_t = R + γ P V̂ − V̂ + γλ P G_{t+1}, G_t = Σ_a μ Â_t, G_T = 0."""
         discount = self.mdp.discount[..., None, None]
-        carry = discount * torch.as_tensor(self.gae_lambda, dtype=discount.dtype)[..., None, None]
+        carry = discount * self.gae_lambda[..., None, None]
         ahead = torch.einsum("...sat,...t->...sa", self.mdp.transitions, self.baseline)
         error = self.mdp.rewards + discount * ahead - self.baseline.unsqueeze(-1)
         steps = [error]

@@ -4,10 +4,12 @@ import pytest
 import torch
 from helpers import (
     ESTIMATORS,
+    WITH_BASELINE,
     batch_of_mdps,
     close,
     derivatives,
     differ,
+    double,
     normal,
     seeded,
     steps_of,
@@ -26,13 +28,20 @@ QUIET = gl.Baseline(noise=0.0)
 
 
 def both(
-    estimator, horizon: int, off_policy: bool, gae_lambda: float, theta: Tensor, rewards: Tensor, baseline: Tensor
+    estimator,
+    horizon: int,
+    off_policy: bool,
+    gae_lambda: float | Tensor,
+    theta: Tensor,
+    rewards: Tensor,
+    baseline: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """The expected surrogate, and the mean of the surrogate over all trajectories of the behaviour policy."""
     behaviour = OTHER if off_policy else THETA
     mdp = TINY.replace(rewards=rewards)
     paths, probability = gl.enumerate_samples(TINY, behaviour, horizon)
-    mean = probability @ estimator.surrogate(steps_of(mdp, theta, paths, baseline, gae_lambda))
+    each = gae_lambda.unsqueeze(-1) if isinstance(gae_lambda, Tensor) else gae_lambda
+    mean = (estimator.surrogate(steps_of(mdp, theta, paths, baseline, each)) * probability).sum(-1)
     expected = estimator.expected_surrogate(
         mdp, theta, behaviour=behaviour.softmax(-1), baseline=baseline, horizon=horizon, gae_lambda=gae_lambda
     )
@@ -61,6 +70,24 @@ def test_expected_surrogate_is_the_mean_over_all_trajectories(
     )
     for got, wanted in zip(expected, mean, strict=True):
         assert (got - wanted).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("horizon", [2, 3])
+@pytest.mark.parametrize("off_policy", [False, True])
+@pytest.mark.parametrize("estimator", WITH_BASELINE, ids=str)
+def test_a_batch_of_lambdas_on_one_mdp_is_the_mean_too(estimator, off_policy: bool, horizon: int) -> None:
+    """As many λ as states, and as steps: a dimension that passed for another would show. With ∂L/∂λ and ∂²L/∂θ∂λ."""
+    found = []
+    for i in range(2):
+        theta, gae_lambda = THETA.clone().requires_grad_(), double([0.2, 0.5, 0.9][:horizon]).requires_grad_()
+        surrogate = both(estimator, horizon, off_policy, gae_lambda, theta, TINY.rewards, BASELINE)[i]
+        assert surrogate.shape == (horizon,)
+        by_theta, by_lambda = torch.autograd.grad(surrogate.sum(), (theta, gae_lambda), create_graph=True)
+        (mixed,) = torch.autograd.grad((by_theta * OTHER).sum(), gae_lambda)
+        found.append([surrogate, by_lambda, mixed])
+    for got, wanted in zip(*found, strict=True):
+        assert (got - wanted).abs().max() < 1e-12
+    assert found[0][2].abs().min() > 1e-6
 
 
 @pytest.mark.parametrize(("horizon", "off_policy", "gae_lambda"), CASES)

@@ -1,5 +1,7 @@
 """Updates that are no gradient: E_τ[Σ_t y_t ∇ log π_θ(a_t|s_t)] for any y, over sampled trajectories or over all."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -8,11 +10,11 @@ from gmrl_lab._validate import bad
 from gmrl_lab.estimators import AD, DiCE
 from gmrl_lab.oracles import Exact, Expected, Oracle, Sampled
 from gmrl_lab.problem import Problem
-from gmrl_lab.rollout import Trajectories, check_stored, enumerate_samples, log_prob, sample
+from gmrl_lab.rollout import Trajectories, check_stored, log_prob, sample
 from gmrl_lab.seeding import Generators, Streams
 
 MOST_PATHS = 256
-"""Trajectories that are summed over: those of two states and two actions in four steps."""
+"""Trajectories from a state that are summed over: those of two states and two actions in four steps."""
 
 
 def weighted_trajectories(
@@ -25,7 +27,7 @@ def weighted_trajectories(
     fixed weights 1/n for AD, with the ratio of the whole trajectory for DiCE, since y_t may read all of it.
 
     Args:
-        problem: one MDP, logits `(..., S, A)`.
+        problem: a batch of MDPs, logits `(..., S, A)`.
         oracle: `Exact`, `Expected` or `Sampled`.
         horizon: T, for `Exact()` without a horizon of its own.
 
@@ -82,17 +84,20 @@ def score_sum(theta: Tensor, trajectories: Trajectories, target: Tensor) -> Tens
 
 def _all(problem: Problem, horizon: int) -> tuple[Trajectories, Tensor]:
     """Every trajectory, and its probability under π_θ, differentiable: `(N, T)`, `(..., N)`."""
-    n_states, n_actions = problem.mdp.n_states, problem.mdp.n_actions
-    if (n_states * n_actions) ** horizon > MOST_PATHS:
+    mdp, n_states, n_actions = problem.mdp, problem.mdp.n_states, problem.mdp.n_actions
+    n_pairs = n_states * n_actions
+    if n_pairs**horizon > MOST_PATHS:
         asked = f"{n_states} states, {n_actions} actions, horizon {horizon}"
         raise bad(
             "horizon", asked, f"at most {MOST_PATHS} trajectories to list, such as 2 states, 2 actions, horizon 3"
         )
-    uniform = torch.zeros(n_states, n_actions, dtype=problem.mdp.dtype, device=problem.mdp.device)
-    samples, probability = enumerate_samples(problem.mdp, uniform, horizon)
-    found = Trajectories(*(x.squeeze(-2) for x in (samples.states, samples.actions, samples.behaviour_log_prob)))
-    current = log_prob(problem.logits, found.states, found.actions).sum(-1)
-    return found, probability * (current - found.behaviour_log_prob.sum(-1)).exp()
+    sizes = [n_pairs] * horizon + [n_states]
+    pairs, last = torch.cartesian_prod(*(torch.arange(n, device=mdp.device) for n in sizes)).split([horizon, 1], -1)
+    states, actions = torch.cat([pairs // n_actions, last], -1), pairs % n_actions
+    moves = mdp.transitions.flatten(-3)[..., pairs * n_states + states[:, 1:]].prod(-1)
+    current = log_prob(problem.logits, states, actions).sum(-1)
+    uniform = torch.full_like(actions, -math.log(n_actions), dtype=mdp.dtype)
+    return Trajectories(states, actions, uniform), mdp.start_distribution[..., states[:, 0]] * moves * current.exp()
 
 
 def _drawn(problem: Problem, oracle: Sampled, generator: Streams | Generators | None) -> Trajectories:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers import close, differ, finite_differences, normal, rejects, seeded
+from helpers import close, differ, double, finite_differences, normal, rejects, seeded
 from torch import Tensor
 
 import gmrl_lab as gl
@@ -140,6 +140,31 @@ def test_fresh_samples_have_the_exact_mean_too() -> None:
     assert rejects(found, field(2 * PHI[0], THETA_0))
 
 
+def test_a_batch_of_mdps_is_each_alone() -> None:
+    """MDPs that differ in all that they have, beside a batch of φ."""
+    mdp = gl.random_mdp(2, 2, concentration=1.0, seed=range(3)).replace(
+        discount=double([0.5, 0.8, 0.9]), start_state=normal(3, 2, seed=8).softmax(-1)
+    )
+    together = gl.LPG(mdp, THETA_0)
+    phi = PHI.unsqueeze(1)  # (2, 1, n): two φ on three MDPs
+    found = gl.meta_gradient(together, phi, 2, 2.0)
+    assert found.shape == (2, 3, PHI.shape[-1])
+    assert close(gl.meta_gradient_by_product(together, phi, 2, 2.0), found, 1e-10)
+    for i in range(3):
+        one = gl.random_mdp(2, 2, concentration=1.0, seed=i)
+        alone = one.replace(discount=mdp.discount[i], start_state=mdp.start_state[i])
+        assert close(found[:, i], gl.meta_gradient(gl.LPG(alone, THETA_0), PHI, 2, 2.0), 1e-12)
+
+
+def test_larger_mdps_are_sampled() -> None:
+    mdp = gl.random_mdp(seed=[0, 1])
+    task = gl.LPG(mdp, torch.zeros(20, 5, dtype=torch.float64))
+    oracle = gl.Sampled(gl.DiCE(), 8)
+    found = gl.meta_gradient(task, PHI[0], 2, 1.0, oracle, oracle, n_trials=3, generator=gl.generators(0, 3))
+    assert found.shape == (3, 2, PHI.shape[-1])
+    assert found.abs().sum((-1, -2)).min() > 0
+
+
 def test_meta_gradient_with_sampled_parts_runs_in_a_batch() -> None:
     oracle = gl.Sampled(gl.AD(), 8, 3)
     found = gl.meta_gradient(
@@ -150,8 +175,6 @@ def test_meta_gradient_with_sampled_parts_runs_in_a_batch() -> None:
 
 
 def test_bad_input() -> None:
-    with pytest.raises(ValueError, match=r"mdp: got batch \(2,\), allowed is one MDP"):
-        gl.LPG(gl.random_mdp(2, 2, seed=[0, 1]), THETA_0)
     with pytest.raises(ValueError, match="hidden: got 0"):
         gl.LPG(MDP, THETA_0, hidden=0)
     with pytest.raises(ValueError, match="horizon: got 0"):

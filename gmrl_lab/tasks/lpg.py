@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from gmrl_lab import lstm
-from gmrl_lab._validate import bad, check_whole
+from gmrl_lab._tensors import stack
+from gmrl_lab._validate import check_whole
 from gmrl_lab.field import score_sum, weighted_trajectories
 from gmrl_lab.oracles import Oracle
 from gmrl_lab.problem import Problem
@@ -22,11 +23,12 @@ class LPG(GivenStartTask):
 
         g(φ, θ) = E_τ[Σ_t y_t ∇ log π_θ(a_t|s_t)],   y_t = LSTM_φ(x_T, …, x_t),   x_t = (r_t, π_θ(a_t|s_t), γ)
 
-    g is the gradient of nothing: H_ab = ∂g_b/∂θ_a is not symmetric. What y reads moves with θ, and H sees it.
+    y is a target: ∇ acts on log π alone, as in the original. So g is the gradient of nothing, and H_ab = ∂g_b/∂θ_a is
+    not symmetric. But y reads π_θ, and a meta-gradient goes back through the update: H sees y move with θ.
     `Exact` and `Expected` sum over all trajectories of a tiny MDP; which derivative each keeps, see `gmrl_lab.field`.
 
     Args:
-        mdp: one MDP.
+        mdp: one MDP or a batch.
         initial_theta: the policy logits θ⁰, `(..., S, A)`, which do not depend on φ.
         hidden: units of the LSTM.
         horizon: T of the exact update.
@@ -34,7 +36,7 @@ class LPG(GivenStartTask):
     φ is one flat vector `(..., n)`; `initial_phi(generator)` draws one from N(0, 1/hidden).
 
     Raises:
-        ValueError: for a batch of MDPs, an `initial_theta` that does not fit, no unit or no step.
+        ValueError: for an `initial_theta` that does not fit the MDP, no unit or no step.
 
     Taught in lesson 03.
     """
@@ -43,8 +45,6 @@ class LPG(GivenStartTask):
     horizon: int = 3
 
     def __post_init__(self) -> None:
-        if self.mdp.batch_shape:
-            raise bad("mdp", f"batch {tuple(self.mdp.batch_shape)}", "one MDP")
         super().__post_init__()
         check_whole("hidden", self.hidden, 1)
         check_whole("horizon", self.horizon, 1)
@@ -69,6 +69,6 @@ class LPG(GivenStartTask):
         """g(φ, θ), `(..., S, A)`, differentiable in both; errors as `field.weighted_trajectories`."""
         seen, weight = weighted_trajectories(self.inner(phi, theta), oracle, self.horizon, generator)
         chosen = log_prob(theta, seen.states, seen.actions).exp()
-        reward = lookup(self.mdp.rewards, seen.states, seen.actions).expand_as(chosen)
-        inputs = torch.stack([reward, chosen, self.mdp.discount.expand_as(chosen)], -1)
+        reward = lookup(self.mdp.rewards, seen.states, seen.actions)
+        inputs = stack([reward, chosen, self.mdp.discount[..., None, None]], -1)
         return score_sum(theta, seen, weight.unsqueeze(-1) * lstm.targets(phi, inputs, self.hidden))

@@ -73,7 +73,11 @@ ROWS = (
         claim=r"MGRL: $\phi$ holds the discount and the GAE $\lambda$ of the inner update; the outer objective has the "
         "true discount.",
         functions=("gmrl_lab.MGRL",),
-        tests=("tests/test_tasks_mgrl.py::test_product_agrees_with_autodiff",),
+        tests=(
+            "tests/test_tasks_mgrl.py::test_product_agrees_with_autodiff",
+            "tests/test_tasks_mgrl.py::test_expected_agrees_with_enumeration",
+            "tests/test_tasks_mgrl.py::test_the_exact_lambda_column_is_zero",
+        ),
         lesson="03",
         anchor="Table 1",
     ),
@@ -83,7 +87,10 @@ ROWS = (
         claim=r"LPG: an LSTM with parameters $\phi$ gives the target $\hat\pi_\phi$ that multiplies "
         r"$\nabla\log\pi_\theta$; its update is the gradient of nothing.",
         functions=("gmrl_lab.LPG",),
-        tests=("tests/test_tasks_lpg.py::test_product_agrees_with_autodiff",),
+        tests=(
+            "tests/test_tasks_lpg.py::test_product_agrees_with_autodiff",
+            "tests/test_tasks_lpg.py::test_sampled_field_has_the_exact_mean",
+        ),
         lesson="03",
         anchor="Table 1",
     ),
@@ -91,9 +98,26 @@ ROWS = (
         id="lola-ad-zero",
         source="beyond the paper",
         claim=r"On a game, AD's mixed derivative $\nabla_{\theta_1}\nabla_{\theta_2}$ is zero in every sample: LOLA "
-        "needs DiCE or Loaded DiCE.",
-        functions=("gmrl_lab.LOLA", "gmrl_lab.AD"),
-        tests=("tests/test_tasks_lola.py::test_mixed_derivative_of_autodiff_is_zero",),
+        "needs DiCE or Loaded DiCE, whose own is unbiased.",
+        functions=("gmrl_lab.LOLA", "gmrl_lab.AD", "gmrl_lab.DiCE", "gmrl_lab.LoadedDiCE"),
+        tests=(
+            "tests/test_tasks_lola.py::test_mixed_derivative_of_autodiff_is_zero",
+            "tests/test_tasks_lola.py::test_mixed_derivative_of_dice_and_loaded_dice_is_unbiased",
+        ),
+        lesson="03",
+        anchor="What LOLA rests on, and AD does not have",
+    ),
+    Statement(
+        id="lola-lvc",
+        source="beyond the paper",
+        claim=r"LVC's expected mixed derivative is $d(s)\,p(1-p)\,q(1-q)\,(Q_{CC}-Q_{CD}-Q_{DC}+Q_{DD})$ within a "
+        "state and zero between states. In the prisoner's dilemma that loses all of the truth between coin-throwers, and "
+        "97 to 99% of it in the median of random policies.",
+        functions=("gmrl_lab.LOLA", "gmrl_lab.LVC"),
+        tests=(
+            "tests/test_tasks_lola.py::test_lvc_keeps_what_two_actions_at_the_same_time_do_to_each_other",
+            "tests/test_tasks_lola.py::test_lvc_loses_the_mixed_derivative_of_the_prisoners_dilemma",
+        ),
         lesson="03",
         anchor="What LOLA rests on, and AD does not have",
     ),
@@ -104,8 +128,21 @@ ROWS = (
         "same step, another meta-gradient, on some MDPs of the wrong sign.",
         functions=("gmrl_lab.MGRL",),
         tests=(
-            "tests/test_tasks_mgrl.py::test_one_step_agrees_with_finite_differences",
+            "tests/test_tasks_mgrl.py::test_meta_gradient_agrees_with_finite_differences",
             "tests/test_tasks_mgrl.py::test_both_forms_step_to_the_same_place_and_differentiate_differently",
+        ),
+        lesson="03",
+        anchor="MGRL: which derivative of the discount?",
+    ),
+    Statement(
+        id="mgrl-lambda",
+        source="beyond the paper",
+        claim=r"MGRL's exact derivative in $\lambda$ is zero: with exact values every $\lambda$ has the same expected "
+        "update. With wrong values it is not.",
+        functions=("gmrl_lab.MGRL",),
+        tests=(
+            "tests/test_tasks_mgrl.py::test_the_exact_lambda_column_is_zero",
+            "tests/test_tasks_mgrl.py::test_lambda_matters_where_values_are_wrong",
         ),
         lesson="03",
         anchor="MGRL: which derivative of the discount?",

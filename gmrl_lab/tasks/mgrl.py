@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gmrl_lab._validate import check_choice
+from gmrl_lab._validate import check_choice, check_interval
 from gmrl_lab.problem import Problem
 from gmrl_lab.tasks.base import GivenStartTask
 
@@ -22,7 +22,8 @@ class MGRL(GivenStartTask):
         mdp: one MDP or a batch; its discount is that of the outer objective.
         initial_theta: the policy logits θ⁰, `(..., S, A)`, which do not depend on φ.
         derivative: "full" differentiates all of g in φ, "return" (the paper's) only Â_t, with the weights γ_φᵗ held
-            fixed. The values agree, the meta-gradients do not. DiCE has no return apart from its weights.
+            fixed. The values agree, the meta-gradients do not. DiCE has no return apart from its weights, so that
+            nothing is left of it.
 
     φ is `(..., 2)`; `MGRL.phi(discount, gae_lambda)` makes it. The exact objective knows no λ, so that its exact
     λ-derivative is zero; an estimator's is not, unless V̂ is exact.
@@ -41,7 +42,13 @@ class MGRL(GivenStartTask):
 
     @staticmethod
     def phi(discount: Tensor | float, gae_lambda: Tensor | float) -> Tensor:
-        """The meta-parameters of a discount and a GAE λ, numbers in (0, 1) or `(...)`: logits `(..., 2)`."""
+        """The meta-parameters of a discount and a GAE λ, numbers in (0, 1) or `(...)`: logits `(..., 2)`.
+
+        Raises:
+            ValueError: for either outside (0, 1), where it has no logit.
+        """
+        for name, value in (("discount", discount), ("gae_lambda", gae_lambda)):
+            check_interval(name, value, 0.0, 1.0, open_low=True, open_high=True)
         pair = torch.broadcast_tensors(*(torch.as_tensor(x, dtype=torch.float64) for x in (discount, gae_lambda)))
         return torch.stack(pair, -1).logit()
 

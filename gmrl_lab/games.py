@@ -17,7 +17,8 @@ from gmrl_lab.problem import Problem
 
 START, CC, CD, DC, DD = range(5)
 """States of a player: what both just played, own action first. CC … DD less one are the joint actions."""
-_AS_THE_OTHER_SEES = (START, CC, DC, CD, DD)
+AS_THE_OTHER_SEES = (START, CC, DC, CD, DD)
+"""The same states for the other player, whose own action comes first as well: CD and DC change places."""
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -107,6 +108,6 @@ def _as_mdp(payoff: Tensor, discount: float | Tensor) -> TabularMDP:
 
 def _joint(own: Tensor, other: Tensor) -> Tensor:
     """log π(own) + log π(other) of the joint actions in each state, `(..., 5, 4)`, as the owner sees them."""
-    seen = other[..., _AS_THE_OTHER_SEES]
+    seen = other[..., AS_THE_OTHER_SEES]
     mine, theirs = (torch.stack([x, -x], -1).mul(0.5).log_softmax(-1) for x in (own, seen))
     return (mine.unsqueeze(-1) + theirs.unsqueeze(-2)).flatten(-2)

@@ -1,4 +1,4 @@
-"""Exercises of lesson 03: the updates' term of Proposition 3.1, and which terms an algorithm has."""
+"""Exercises of lesson 03: the updates' term of Proposition 3.1, what players see, which terms an algorithm has."""
 
 from __future__ import annotations
 
@@ -104,6 +104,64 @@ THROUGH_UPDATES = Exercise(
     ),
 )
 
+MIRROR = (0, 1, 3, 2, 4)
+
+
+def _pairs(mine: Tensor, theirs: Tensor) -> Tensor:
+    """Probabilities of CC, CD, DC, DD from both chances to cooperate."""
+    return torch.stack([mine * theirs, mine * (1 - theirs), (1 - mine) * theirs, (1 - mine) * (1 - theirs)], -1)
+
+
+def _joint(theta_1: Tensor, theta_2: Tensor) -> Tensor:
+    return _pairs(theta_1.sigmoid(), theta_2[list(MIRROR)].sigmoid())
+
+
+def _policies() -> list[Case]:
+    generator = torch.Generator().manual_seed(1)
+    drawn = torch.randn(2, 5, generator=generator, dtype=torch.float64)
+    forgiving = torch.tensor([0.0, 0.0, 3.0, 0.0, 0.0], dtype=torch.float64)
+    return [
+        Case("a coin against one who forgives when cheated on", (torch.zeros_like(forgiving), forgiving)),
+        Case("two random policies", (drawn[0], drawn[1])),
+    ]
+
+
+JOINT_POLICY = Exercise(
+    id="03.joint_policy",
+    reference=_joint,
+    cases=_policies,
+    praise="That is it. Each remembers the same round, and each tells it with its own action first.",
+    hint="Take one row, say player 1's CD. What does player 2 call that state, and how likely is each to cooperate?",
+    mistakes=(
+        Mistake(
+            "no mirror",
+            "For {case}: {got}, not {expected}. Player 1 remembers CD. Player 2 remembers the same round, own action "
+            "first: what is it called there?",
+            (lambda a, b: _pairs(a.sigmoid(), b.sigmoid()),),
+        ),
+        Mistake(
+            "mirrored the wrong player",
+            "For {case}: {got}, not {expected}. Whose view do the rows have, and so whose logits are in order already?",
+            (lambda a, b: _pairs(a[list(MIRROR)].sigmoid(), b.sigmoid()),),
+        ),
+        Mistake(
+            "columns of the other player",
+            "For {case}: {got}, not {expected}. The rows are right. Who defects in column CD, player 1 or player 2?",
+            (lambda a, b: _joint(a, b)[:, [0, 2, 1, 3]],),
+        ),
+        Mistake(
+            "actions in reverse",
+            "For {case}: {got}, not {expected}. Which action do the logits speak of, COOPERATE or DEFECT?",
+            (lambda a, b: _joint(-a, -b),),
+        ),
+        Mistake(
+            "logits, not probabilities",
+            "For {case}: {got}, not {expected}. These are logarithms; what makes probabilities of them?",
+            (lambda a, b: _joint(a, b).log(),),
+        ),
+    ),
+)
+
 LEARNED_REWARD = Question(
     id="03.learned_reward",
     answer="c",
@@ -127,4 +185,4 @@ NAIVE = Question(
     },
 )
 
-EXERCISES = (THROUGH_UPDATES, LEARNED_REWARD, NAIVE)
+EXERCISES = (THROUGH_UPDATES, JOINT_POLICY, LEARNED_REWARD, NAIVE)

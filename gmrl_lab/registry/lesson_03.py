@@ -111,8 +111,8 @@ ROWS = (
         id="lola-lvc",
         source="beyond the paper",
         claim=r"LVC's expected mixed derivative is $d(s)\,p(1-p)\,q(1-q)\,(Q_{CC}-Q_{CD}-Q_{DC}+Q_{DD})$ within a "
-        "state and zero between states. In the prisoner's dilemma that loses all of the truth between coin-throwers, and "
-        "97 to 99% of it in the median of random policies.",
+        "state and zero between states. In the prisoner's dilemma that loses all of the truth between coin-throwers, "
+        "and 97 to 99% of it in the median of random policies.",
         functions=("gmrl_lab.LOLA", "gmrl_lab.LVC"),
         tests=(
             "tests/test_tasks_lola.py::test_lvc_keeps_what_two_actions_at_the_same_time_do_to_each_other",

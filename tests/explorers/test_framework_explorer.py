@@ -65,6 +65,33 @@ def test_lola_with_autodiff_is_left_with_the_direct_term() -> None:
     torch.testing.assert_close(result.estimates[0], result.terms.direct, rtol=1e-12, atol=1e-14)
 
 
+def test_horizon_is_long_enough_for_the_game() -> None:
+    """Loaded DiCE in expectation: what is left of its error is the horizon's, 13% at the usual 20 steps."""
+    result = final(replace(SMALL, task="LOLA", hessian="E", outer="B"))
+    size = result.exact.norm()
+    assert (result.estimates[0] - result.exact).norm() / size == pytest.approx(0.002, abs=2e-4)
+    usual = gl.Expected(gl.LoadedDiCE(), horizon=20, baseline=gl.Baseline(noise=0.0))
+    zeros = torch.zeros(5, dtype=torch.float64)
+    short = gl.meta_gradient(gl.LOLA(gl.IPD(discount=0.9), zeros), zeros, 3, 1.0, outer=usual)
+    assert (short - result.exact).norm() / size == pytest.approx(0.13, abs=5e-3)
+
+
+def test_updates_of_lola_grow_and_fall_with_the_step_size() -> None:
+    """One inner step: at a large α the opponent is sure of itself, and v is small."""
+    found = {lr: final(replace(SMALL, task="LOLA", n_inner_steps=1, inner_lr=lr)) for lr in (0.1, 1.0, 10.0)}
+    updates = [result.contributions["i = 0"] for result in found.values()]
+    assert updates == pytest.approx([0.015, 0.856, 0.249], abs=2e-3)
+    assert [found[lr].contributions["direct"] for lr in (0.1, 1.0)] == pytest.approx([1.147, 0.957], abs=2e-3)
+    sure = found[10.0].terms.path[-1].sigmoid()
+    assert sure[1:].max() < 0.01
+    torch.testing.assert_close(found[0.1].terms.jacobians[0], found[10.0].terms.jacobians[0])
+
+
+def test_summary_names_the_estimator_that_was_used() -> None:
+    assert ". DiCE and Loaded DiCE, ESE," in draw(final(replace(SMALL, task="LPG")))[1]
+    assert ". AD, ESE," in draw(final(replace(SMALL, task="LPG", estimator="AD")))[1]
+
+
 def test_error_bars_add_up() -> None:
     figure, _ = draw(final(SMALL))
     bars = {trace.name: trace.y[0] for trace in figure.data if trace.type == "bar"}

@@ -24,7 +24,8 @@ def weighted_trajectories(
 
     `Exact` lists all trajectories with their probability, a function of θ. `Expected(AD())` holds the probability
     fixed, as automatic differentiation of a sample does; `Expected(DiCE())` does not. `Sampled` draws n of them:
-    fixed weights 1/n for AD, with the ratio of the whole trajectory for DiCE, since y_t may read all of it.
+    fixed weights 1/n for AD, with the ratio of the whole trajectory for DiCE, since y_t may read all of it. It
+    matters: a constant y has g = 0 at every θ, and AD sees −y Σ_t d_t(s) (diag π − π πᵀ) as its derivative.
 
     Args:
         problem: a batch of MDPs, logits `(..., S, A)`.

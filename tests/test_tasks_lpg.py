@@ -132,6 +132,27 @@ def test_sampled_field_has_the_exact_mean(estimator, n: int) -> None:
     assert differ(expected[1], exact[1]) == (estimator == gl.AD())
 
 
+def test_a_constant_target_moves_nothing_yet_autodiff_sees_curvature() -> None:
+    """With y = 1: g = 0 and H = 0 by E[∇ log π] = 0, and AD's H has the block −Σ_t d_t(s) (diag π − π πᵀ) at s."""
+    phi = torch.zeros_like(PHI[0])
+    phi[-1] = 1
+
+    def derivative(oracle) -> Tensor:
+        theta = THETA_0.clone().requires_grad_()
+        update = field(phi, theta, oracle)
+        assert update.abs().max() < 1e-14
+        return torch.stack([torch.autograd.grad(x, theta, retain_graph=True)[0].flatten() for x in update.flatten()])
+
+    policy, visits = THETA_0.softmax(-1), [MDP.start_distribution]
+    for _ in range(2):
+        visits.append(visits[-1] @ gl.exact.transition_matrix(MDP, policy))
+    curvature = torch.diag_embed(policy) - policy.unsqueeze(-1) * policy.unsqueeze(-2)
+    assert derivative(EXACT).abs().max() < 1e-14
+    assert derivative(gl.Expected(gl.DiCE(), 3)).abs().max() < 1e-14
+    found = derivative(gl.Expected(gl.AD(), 3, baseline=None))
+    assert close(found, torch.block_diag(*(-sum(visits)[:, None, None] * curvature)), 1e-12)
+
+
 def test_fresh_samples_have_the_exact_mean_too() -> None:
     """2,000 samples of 64, false alarm 1e-6; that of weights twice as large must be told from it."""
     theta = THETA_0.expand(2000, 2, 2).clone().requires_grad_()

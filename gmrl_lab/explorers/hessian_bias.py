@@ -105,13 +105,13 @@ def draw(result: Result) -> tuple[go.Figure, str]:
     shown, names = _shown_rows(result.hessian)
     limit = result.hessian.abs().max().item() / 3  # one entry towers above the rest
     centre = [5 * i + 2 for i in range(SHOWN_STATES)]
-    ticks = {"tickvals": centre, "ticktext": names, "showgrid": False, "constrain": "domain"}
+    ticks = {"tickvals": centre, "ticktext": names, "showgrid": False, "automargin": False}
     down = {**ticks, "autorange": "reversed"}
     ticked = " + ".join(result.settings.ticked) or "nothing"
     coordinates = {"title": {"text": "coordinate, sorted by the exact value"}, "range": [-1, 100]}
     panels = [
         Panel(f"True: {ticked}", [_heat(result.parts, shown, limit)], 3, ticks, down),
-        Panel("Estimate, mean", [_heat(result.hessians.mean(0), shown, limit)], 3, ticks, down),
+        Panel("Estimate, mean", [_heat(result.hessians.mean(0), shown, limit) | {"showscale": False}], 3, ticks, down),
         Panel("Meta-gradient", _coordinates(result), 3, coordinates),
         Panel("Error² of Ĥ / ‖H‖²", _bars(result.hessians, result.hessian), 1.5),
         Panel("of ∇ / ‖∇‖²", _bars(result.metas, result.meta, legend=False), 1.5),

@@ -15,7 +15,9 @@ from gmrl_lab.mdp import TabularMDP, random_mdp
 from gmrl_lab.meta import ProductTerms, meta_gradient, meta_gradient_by_product
 from gmrl_lab.metrics import accuracy, bias, covariance_trace, mse_split, sum_of_std
 from gmrl_lab.oracles import Exact, Expected, Perturbed, Sampled
+from gmrl_lab.paths import inner_path
 from gmrl_lab.problem import Baseline, Problem
+from gmrl_lab.reuse import Reused
 from gmrl_lab.rollout import Trajectories, enumerate_samples, sample
 from gmrl_lab.seeding import generators
 from gmrl_lab.steps import Steps
@@ -48,6 +50,7 @@ __all__ = [
     "Perturbed",
     "Problem",
     "ProductTerms",
+    "Reused",
     "Sampled",
     "Steps",
     "TabularMDP",
@@ -66,6 +69,7 @@ __all__ = [
     "exact",
     "explorers",
     "generators",
+    "inner_path",
     "meta_gradient",
     "meta_gradient_by_product",
     "mse_split",

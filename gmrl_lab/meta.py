@@ -7,6 +7,7 @@ By automatic differentiation with the stop-gradient splice, and by Proposition 3
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -77,6 +78,7 @@ def meta_gradient(
         _check_shared(inner, hessian)
         streams["hessian"] = clone(streams["inner"])
     together = inner == hessian and (share_samples or not inner.is_random)
+    inner, hessian = begun(inner), begun(hessian)
     theta = _with_grad(task.theta_0(leaf).expand(*leaf.shape[: leaf.ndim - len(task.phi_shape)], *task.theta_shape))
     for k in range(n_inner_steps):
         step = task.inner_update(leaf, theta, hessian, streams["hessian"])
@@ -177,6 +179,11 @@ def meta_gradient_by_product(
     """
     found = product_terms(task, phi, n_inner_steps, inner_lr)
     return found if terms else found.total
+
+
+def begun(oracle: Oracle) -> Oracle:
+    """The oracle of one inner loop: one that remembers its steps begins with an empty memory."""
+    return cast(Oracle, oracle.begin()) if hasattr(oracle, "begin") else oracle
 
 
 def check_call(

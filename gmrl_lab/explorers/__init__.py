@@ -18,6 +18,7 @@ from gmrl_lab.explorers.figures import show
 from gmrl_lab.explorers.first_order import policy_gradient
 from gmrl_lab.explorers.framework import unified_framework
 from gmrl_lab.explorers.hessian_bias import hessian_bias
+from gmrl_lab.explorers.two_targets import two_targets
 from gmrl_lab.plots import DASHES, MARKERS, OKABE_ITO, base_layout, line_style
 
 __all__ = [
@@ -41,5 +42,6 @@ __all__ = [
     "steps",
     "switch",
     "toggles",
+    "two_targets",
     "unified_framework",
 ]

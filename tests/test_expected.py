@@ -1,5 +1,7 @@
 """Expected surrogates: against all trajectories of a tiny MDP, and what they say about each estimator's bias."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from helpers import (
@@ -88,6 +90,31 @@ def test_a_batch_of_lambdas_on_one_mdp_is_the_mean_too(estimator, off_policy: bo
     for got, wanted in zip(*found, strict=True):
         assert (got - wanted).abs().max() < 1e-12
     assert found[0][2].abs().min() > 1e-6
+
+
+@pytest.mark.parametrize("off_policy", [False, True])
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
+def test_fixed_weights_are_the_mean_too(estimator, off_policy: bool) -> None:
+    """∂L/∂γ and ∂²L/∂θ∂γ through the return alone, against steps whose weights γᵗ carry no graph."""
+    behaviour = OTHER if off_policy else THETA
+    paths, probability = gl.enumerate_samples(TINY, behaviour, 3)
+    found = []
+    for fixed in (True, False, None):
+        theta, discount = THETA.clone().requires_grad_(), TINY.discount.clone().requires_grad_()
+        mdp = TINY.replace(discount=discount)
+        if fixed is None:
+            weight = discount.detach() ** torch.arange(3)
+            surrogate = probability @ estimator.surrogate(
+                replace(steps_of(mdp, theta, paths, BASELINE, 0.7), weight=weight)
+            )
+        else:
+            surrogate = estimator.expected_surrogate(mdp, theta, behaviour.softmax(-1), BASELINE, 3, 0.7, fixed)
+        kwargs = {"create_graph": True, "materialize_grads": True}
+        by_theta, by_discount = torch.autograd.grad(surrogate, (theta, discount), **kwargs)
+        mixed = torch.autograd.grad((by_theta * OTHER).sum(), discount, materialize_grads=True)[0]
+        found.append(torch.stack([surrogate, by_discount, mixed]).detach())
+    assert (found[0] - found[2]).abs().max() < 1e-12
+    assert differ(found[1], found[2])
 
 
 @pytest.mark.parametrize(("horizon", "off_policy", "gae_lambda"), CASES)

@@ -1,5 +1,6 @@
 """Interactive explorers: a settings dataclass, a pure `compute`, a pure `draw`, and `Explorer` to wire them."""
 
+from gmrl_lab.explorers.composition import compositional
 from gmrl_lab.explorers.controls import (
     Controls,
     choice,
@@ -29,6 +30,7 @@ __all__ = [
     "Explorer",
     "base_layout",
     "choice",
+    "compositional",
     "hessian_bias",
     "integer",
     "line_style",

@@ -74,10 +74,7 @@ def local_constants(
     points = _segments(paths, streams["points"])
     found = _along_the_path(task, phi, points[:-1], target) | _at_the_end(task, phi, points[-1])
     if hessian is not None:
-        errors = [
-            _estimated(task, phi, theta, hessian, target, n_points, streams["hessian"]) for theta in paths.exact[:-1]
-        ]
-        found |= {name: max(error[name] for error in errors) for name in errors[0]}
+        found |= _estimated(task, phi, torch.stack(paths.exact[:-1]), hessian, target, n_points, streams["hessian"])
     if outer is not None:
         found |= _outer_spread(task, phi, paths.sampled[-1], outer, streams["outer"])
     return Constants(sigma_in=paths.sigma_in, kind="local", **found)
@@ -144,37 +141,38 @@ def _at_the_end(task: Task, phi: Tensor, points: Tensor) -> dict[str, float]:
 
 
 def _estimated(
-    task: Task, phi: Tensor, theta: Tensor, oracle: Sampled, target: Exact, m: int, streams: Streams | None
+    task: Task, phi: Tensor, points: Tensor, oracle: Sampled, target: Exact, m: int, streams: Streams | None
 ) -> dict[str, float]:
-    """Δ_H, Δ_J, σ_H, σ_J of the sampled derivatives at θ."""
-    samples = _sampled_jacobians(task, phi, theta, oracle, m, streams)
-    exact = _jacobians(task, phi, theta.unsqueeze(0), target)
-    mean = tuple(x.mean(0, keepdim=True) for x in samples)
-    expected = mean
+    """Δ_H, Δ_J, σ_H, σ_J of the sampled derivatives, the largest of N points."""
+    samples = _sampled_jacobians(task, phi, points, oracle, m, streams)
+    exact = _jacobians(task, phi, points, target)
+    expected = tuple(x.mean(1) for x in samples)
     if isinstance(oracle.estimator, ExpectedEstimator):
         quiet = None if oracle.baseline is None else replace(oracle.baseline, noise=0.0)  # V̂ enters affinely
         mean_oracle = Expected(oracle.estimator, oracle.horizon, oracle.gae_lambda, quiet, oracle.grad_baseline)
-        expected = _jacobians(task, phi, theta.unsqueeze(0), mean_oracle)
+        expected = _jacobians(task, phi, points, mean_oracle)
     found = {}
     for name, sample, centre, truth in zip("jh", samples, expected, exact, strict=True):
         found[f"delta_{name}"] = _largest(centre - truth)
-        error = sample - centre
-        found[f"sigma_{name}"] = _largest((error.mT @ error).mean(0)) ** 0.5
+        error = sample - centre.unsqueeze(1)
+        found[f"sigma_{name}"] = _largest((error.mT @ error).mean(1)) ** 0.5
     return found
 
 
 def _sampled_jacobians(
-    task: Task, phi: Tensor, theta: Tensor, oracle: Sampled, m: int, streams: Streams | None
+    task: Task, phi: Tensor, points: Tensor, oracle: Sampled, m: int, streams: Streams | None
 ) -> tuple[Tensor, Tensor]:
-    """M samples of D̂ and Ĥ, `(M, dφ, dθ)` and `(M, dθ, dθ)`: one sample each, differentiated once for each output."""
-    phis, thetas = (_leaf(x.expand(m, *x.shape)) for x in (phi, theta))
+    """M samples of D̂ and Ĥ at N points, `(N, M, dφ, dθ)` and `(N, M, dθ, dθ)`: one backward pass for each output."""
+    thetas = _leaf(points.repeat_interleave(m, 0))
+    phis = _leaf(phi.expand(len(thetas), *phi.shape))
     step = task.inner_update(phis, thetas, oracle, streams).flatten(1)
     columns: tuple[list[Tensor], list[Tensor]] = ([], [])
     for output in step.sum(0):
         grads = torch.autograd.grad(output, (phis, thetas), retain_graph=True, allow_unused=True)
         for column, grad, leaf in zip(columns, grads, (phis, thetas), strict=True):
             column.append((torch.zeros_like(leaf) if grad is None else grad).flatten(1))
-    return torch.stack(columns[0], -1), torch.stack(columns[1], -1)
+    by_phi, by_theta = (torch.stack(column, -1).unflatten(0, (len(points), m)) for column in columns)
+    return by_phi, by_theta
 
 
 def _outer_spread(task: Task, phi: Tensor, thetas: Tensor, outer: Sampled, streams: Streams | None) -> dict[str, float]:

@@ -121,8 +121,9 @@ def k_sample_objective(
 ) -> Tensor:
     """J^{K-sample}(φ) exactly, by every sequence of samples of a tiny MDP, `()`; differentiable in φ.
 
-    Arguments and errors as for `every_estimate`. Its gradient, by autodiff through path and probabilities, is the
-    target that `k_sample_gradient` estimates.
+    Arguments and errors as for `every_estimate`. With AD in `inner` its gradient, by autodiff through path and
+    probabilities, is the target that `k_sample_gradient` estimates. LVC and DiCE take the same steps, so the value is
+    the same, but they report another derivative of a step than its own.
 
     Taught in lesson 07.
     """

@@ -7,6 +7,7 @@ from helpers import close, double, normal, tiny_mdp
 import gmrl_lab as gl
 from gmrl_lab import exact
 from gmrl_lab.assumptions import gradient_moments, ratio_second_moment, steepness
+from gmrl_lab.bounds import global_constants
 
 MDP = tiny_mdp()
 THETA = 0.5 * normal(2, 2, seed=1)
@@ -60,6 +61,22 @@ def test_inner_gradient_is_smooth_in_both() -> None:
     assert 0 < in_phi <= 1 / (1 - 0.8) ** 2
 
 
+def test_hessian_is_lipschitz_too() -> None:
+    """ρ₂ over random pairs stays below the worst case of lesson 06, and above zero."""
+    mdp = gl.random_mdp()
+    seen = steepness(lambda theta: exact.hessian(mdp, theta), POINTS[:60])
+    assert 0 < seen <= global_constants(0.8).rho2
+
+
+@pytest.mark.parametrize("size", [1.0, 10.0, 100.0])
+def test_features_scale_the_constant_by_their_square(size: float) -> None:
+    """J = σ(c w): its gradient is c²/(6√3)-Lipschitz and no better, so unbounded features have no constant."""
+    w = torch.linspace(-2 / size, 2 / size, 401, dtype=torch.float64).unsqueeze(-1)
+    seen = steepness(lambda w: size * (size * w).sigmoid() * (-size * w).sigmoid(), w, event_dims=1)
+    assert seen == pytest.approx(size**2 / (6 * 3**0.5), rel=1e-3)
+    assert seen <= size**2 / (6 * 3**0.5)
+
+
 # --- 4.3 --------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("estimator", [gl.AD(), gl.LVC(), gl.LoadedDiCE(), gl.TayPO2()], ids=str)
 def test_inner_estimate_is_unbiased_with_bounded_variance(estimator) -> None:
@@ -78,6 +95,17 @@ def test_variance_stays_bounded_where_the_policy_is_nearly_deterministic() -> No
         gradient_moments(MDP, scale * THETA, sampled(gl.AD()), gl.Exact(2), scale * THETA).variance for scale in (1, 50)
     ]
     assert sigma[1] <= 10 * sigma[0]
+
+
+def test_noise_outlives_the_gradient_where_the_policy_is_nearly_deterministic() -> None:
+    """σ is bounded, but the gradient dies out faster: at logits of 16 the ratio is over a thousand, at 0 under one."""
+    ratios = []
+    for logit in (0.0, 16.0):
+        theta = double([[logit, 0.0], [0.0, logit]])
+        moments = gradient_moments(MDP, theta, sampled(gl.AD()), gl.Exact(2), theta)
+        ratios.append(moments.variance.sqrt() / exact.gradient(MDP, theta, 2, exact.value(MDP, theta)).norm())
+    assert ratios[0] < 1
+    assert ratios[1] > 1000
 
 
 def failing() -> dict[str, gl.assumptions.Moments]:

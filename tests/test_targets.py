@@ -83,6 +83,16 @@ def test_two_steps_by_hand() -> None:
     assert close(k_sample_objective(TASKS["MAML"], PHI, 2, ALPHA, inner=samples(1)), wanted, 1e-13)
 
 
+@pytest.mark.parametrize("estimator", [gl.LVC(), gl.DiCE()], ids=str)
+def test_other_estimators_give_its_value_but_not_its_derivative(estimator) -> None:
+    leaf = PHI.clone().requires_grad_()
+    plain, other = (
+        k_sample_objective(TASKS["MAML"], leaf, 1, ALPHA, inner=samples(2, e)) for e in (gl.AD(), estimator)
+    )
+    assert close(other.detach(), plain.detach(), 1e-13)
+    assert differ(torch.autograd.grad(other, leaf)[0], target("MAML", 2))
+
+
 def test_a_slot_machine_by_hand() -> None:
     """One pull, the left arm pays 1, logit difference 0, a step of 4 on it: lesson 07's first numbers."""
     stay, pay = torch.ones(1, 2, 1, dtype=torch.float64), torch.tensor([[1.0, 0.0]], dtype=torch.float64)
@@ -126,6 +136,25 @@ def test_a_curvature_and_the_score_count_the_same_thing_twice() -> None:
             size_of_error(mean_estimate("MAML", 3, estimator=estimator, score=c), wanted) for c in (0.0, 1.0)
         )
         assert 5 * alone < both
+
+
+def test_the_score_is_the_curvature_that_autodiff_forgets() -> None:
+    """E[score part] = α (H − H₂) v + O(α²): off by a share that falls with α, a tenth of it for a tenth of α."""
+    shares = []
+    for alpha in (0.1, 0.01):
+        path, both = (
+            torch.einsum("m,mij->ij", chance, every)
+            for every, chance in (
+                every_estimate(TASKS["MAML"], PHI, 1, alpha, inner=samples(1), score=c, control="end") for c in (0, 1)
+            )
+        )
+        with_h, with_h2 = (
+            gl.meta_gradient(TASKS["MAML"], PHI, 1, alpha, inner=EXPECTED, hessian=curvature)
+            for curvature in (EXPECTED, gl.Expected(gl.AD(), 2, baseline=None))
+        )
+        shares.append(size_of_error(both - path, with_h - with_h2))
+    assert shares[0] < 0.2
+    assert shares[1] < shares[0] / 8
 
 
 def test_the_coefficient_moves_the_mean_along_a_line() -> None:
@@ -212,6 +241,20 @@ def test_the_gap_of_the_targets_is_one_over_n_for_small_steps(name: str) -> None
     assert max(gaps) < 1.05 * min(gaps)
 
 
+def test_dice_is_nearer_to_one_target_or_the_other() -> None:
+    """Its bias is of the order of the gap: which target is nearer depends on MDP and policy."""
+    nearer = []
+    for seed, scale in ((3, 0.0), (2, 1.0)):
+        mdp, phi = gl.random_mdp(2, 2, concentration=1.0, seed=seed), scale * normal(2, 2, seed=seed)
+        leaf = phi.clone().requires_grad_()
+        k_sample = torch.autograd.grad(k_sample_objective(gl.MAML(mdp), leaf, 1, 0.5, inner=samples(4)), leaf)[0]
+        expected = gl.meta_gradient(gl.MAML(mdp), phi, 1, 0.5, inner=EXPECTED, hessian=EXPECTED)
+        every, chance = every_estimate(gl.MAML(mdp), phi, 1, 0.5, inner=samples(4, gl.DiCE()), score=0.0)
+        mean = torch.einsum("m,mij->ij", chance, every)
+        nearer.append(bool((mean - k_sample).norm() < (mean - expected).norm()))
+    assert nearer == [True, False]
+
+
 def test_batches_and_trials() -> None:
     mdp = batch_of_mdps()
     phi = normal(4, 3, 2, seed=2)
@@ -250,6 +293,24 @@ def test_the_whole_life_is_the_meta_gradient_and_a_short_window_is_not() -> None
     assert close(truncated_gradient(task, phi, 5, 1.0, 5), whole, 1e-12)
     assert differ(truncated_gradient(task, phi, 5, 1.0, 2), whole)
     assert truncated_gradient(LIFE["MAML"], phi, 5, 1.0, 4).abs().max() == 0  # the window does not reach φ = θ⁰
+
+
+def test_a_window_sees_its_share_of_the_length_and_the_direction() -> None:
+    """LIRPG for 30 steps of size 1 on the paper's MDP: 3 and 10 steps see about a tenth and a third."""
+    task, phi = gl.LIRPG(gl.random_mdp(), torch.zeros(20, 5).double()), torch.zeros(20, 5).double()
+    whole = gl.meta_gradient(task, phi, 30, 1.0)
+    for window in (3, 10):
+        part = truncated_gradient(task, phi, 30, 1.0, window)
+        assert size_of_error(part, whole) == pytest.approx(1 - window / 30, abs=0.04)
+        assert gl.accuracy(part, whole, kind="cosine") > 0.95
+
+
+def test_a_window_in_the_middle_of_life_has_another_direction() -> None:
+    """Judged where it ends, after 5 steps or after 30: only the later one points where the whole life does."""
+    task, phi = gl.LIRPG(gl.random_mdp(), torch.zeros(20, 5).double()), torch.zeros(20, 5).double()
+    whole = gl.meta_gradient(task, phi, 30, 1.0)
+    early, late = (gl.accuracy(truncated_gradient(task, phi, t, 1.0, 5), whole, kind="cosine") for t in (5, 30))
+    assert early < 0.7 < 0.95 < late
 
 
 def test_bad_input() -> None:

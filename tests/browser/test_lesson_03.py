@@ -41,13 +41,20 @@ def test_sliders_obey_the_keyboard(explorer: ExplorerOnPage, name: str, expected
 
 
 def test_tasks_parts_and_estimator(explorer: ExplorerOnPage) -> None:
-    for task, term in {"MAML": "start 1", "MGRL": "direct 0, start 0", "LPG": "direct 0, start 0"}.items():
+    present = {
+        "MAML": "direct 0, start 1",
+        "LOLA": r"direct 0\.4",
+        "MGRL": "direct 0, start 0",
+        "LPG": "direct 0, start 0",
+    }
+    for task, terms in present.items():
         explorer.control("combobox", "task").select_option(task)
-        explorer.wait_for_summary(f"{task}, K = 3, α = 1: .*{term}")
-    explorer.control("group", "III,").get_by_role("button", name="S", exact=True).click()
-    explorer.wait_for_summary("Loaded DiCE, ESS")
+        explorer.wait_for_summary(f"{task}, K = 3, α = 1: .*{terms}")
+        explorer.wait_until_idle()
+    explorer.press(explorer.control("group", "III,").get_by_role("button", name="S", exact=True), "Space")
+    explorer.wait_for_summary("DiCE and Loaded DiCE, ESS")
     explorer.control("combobox", "estimator").select_option("AD")
-    explorer.wait_for_summary("AD, ESS")
+    explorer.wait_for_summary(r"\. AD, ESS")
 
 
 def test_every_control_has_a_name(explorer: ExplorerOnPage) -> None:

@@ -1,195 +1,178 @@
-"""Exercises of lesson 06: a product telescoped, a variance taken apart, and two readings of the bound."""
+"""Exercises of lesson 06: the Hessian part of the bound, the variance of a product, and what no term covers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
-from torch import Tensor
 
-from gmrl_lab.checks import Answer, Case, Exercise, Mistake, Question
-
-
-def _chain(factors: Tensor) -> Tensor:
-    product = torch.eye(factors.shape[-1], dtype=factors.dtype)
-    for factor in factors:
-        product = product @ factor
-    return product
+from gmrl_lab.checks import Case, Exercise, Mistake, Question
 
 
-def _telescope(estimates: Tensor, exact: Tensor) -> Tensor:
-    """Row l: X̂_0 … X̂_{l−1} (X̂_l − X_l) X_{l+1} … X_{K−1}."""
-    terms = [
-        _chain(estimates[:step]) @ (estimates[step] - exact[step]) @ _chain(exact[step + 1 :])
-        for step in range(len(exact))
+def _hessian_part(k: int, inner_lr: float, c1: float, c2: float, m2: float, delta: float, start_is_phi: bool) -> float:
+    a, b = 1 + inner_lr * (c2 + delta), 1 + inner_lr * c2
+    if start_is_phi:
+        return m2 * (a**k - b**k)
+    return inner_lr * m2 * c1 * sum(a**r - b**r for r in range(k))
+
+
+def _through_updates_only(k: int, lr: float, c1: float, c2: float, m2: float, delta: float, start: bool) -> float:
+    return _hessian_part(k, lr, c1, c2, m2, delta, False)
+
+
+def _hessian_in_every_term(k: int, lr: float, c1: float, c2: float, m2: float, delta: float, start: bool) -> float:
+    if start:
+        return _hessian_part(k, lr, c1, c2, m2, delta, True)
+    return _hessian_part(k + 1, lr, c1, c2, m2, delta, False)
+
+
+def _leading_power(k: int, lr: float, c1: float, c2: float, m2: float, delta: float, start: bool) -> float:
+    return m2 * (lr * delta) ** k if start else lr * m2 * c1 * (lr * delta) ** (k - 1)
+
+
+def _first_order(k: int, lr: float, c1: float, c2: float, m2: float, delta: float, start: bool) -> float:
+    b = 1 + lr * c2
+    if start:
+        return m2 * k * lr * delta * b ** (k - 1)
+    return lr * m2 * c1 * sum(r * lr * delta * b ** (r - 1) for r in range(1, k))
+
+
+def _power_of_the_difference(k: int, lr: float, c1: float, c2: float, m2: float, delta: float, start: bool) -> float:
+    return m2 * (lr * delta) ** k if start else lr * m2 * c1 * sum((lr * delta) ** r for r in range(1, k))
+
+
+def _no_curvature(k: int, lr: float, c1: float, c2: float, m2: float, delta: float, start: bool) -> float:
+    return _hessian_part(k, lr, c1, 0.0, m2, delta, start)
+
+
+def _no_step_size_in_front(k: int, lr: float, c1: float, c2: float, m2: float, delta: float, start: bool) -> float:
+    return _hessian_part(k, lr, c1, c2, m2, delta, start) / (1.0 if start else lr)
+
+
+def _hessian_cases() -> list[Case]:
+    cases = []
+    for k in (1, 2, 3, 4):
+        for start, name in ((True, "MAML"), (False, "LIRPG")):
+            cases.append(Case(f"{name} at K = {k}", (k, 0.5, 0.8, 0.6, 1.5, 0.4, start)))
+    return cases
+
+
+HESSIAN_PART = Exercise(
+    id="06.hessian_part",
+    reference=_hessian_part,
+    cases=_hessian_cases,
+    praise="That is it. At K = 1 MAML has one factor to get wrong, and LIRPG has none.",
+    hint="Take K = 1 first. How many factors I + αH does MAML's only product have, and how many has LIRPG's?",
+    mistakes=(
+        Mistake(
+            "no start term",
+            "For {case}: {got}, not {expected}. In MAML φ is the start itself; how many factors lie behind it?",
+            (_through_updates_only,),
+        ),
+        Mistake(
+            "a factor too many",
+            "For {case}: {got}, not {expected}. The last step's D is followed by nothing: which r does the sum end with?",
+            (_hessian_in_every_term,),
+        ),
+        Mistake(
+            "leading power",
+            "For {case}: {got}, not {expected}. That power of Δ_H is what wins when Δ_H is huge. What is left when it "
+            "is not?",
+            (_leading_power, _power_of_the_difference),
+        ),
+        Mistake(
+            "first order",
+            "For {case}: {got}, not {expected}. That is the tangent at Δ_H = 0; what of the products of two errors?",
+            (_first_order,),
+        ),
+        Mistake(
+            "no curvature",
+            "For {case}: {got}, not {expected}. An error is stretched by the other factors too: what bounds those?",
+            (_no_curvature,),
+        ),
+        Mistake(
+            "no step size in front",
+            "For {case}: {got}, not {expected}. How much of D does one update add to the path?",
+            (_no_step_size_in_front,),
+        ),
+    ),
+)
+
+
+def _variance(a: float, sigma: float, k: int) -> float:
+    return (a * a + sigma * sigma) ** k - a ** (2 * k)
+
+
+def _variance_mistakes() -> tuple[Mistake, ...]:
+    wrong: dict[str, tuple[str, tuple[Callable[[float, float, int], float], ...]]] = {
+        "sum of variances": (
+            "For {case}: {got}, not {expected}. You add up the K variances. What multiplies one factor's noise?",
+            (lambda a, s, k: k * s * s,),
+        ),
+        "first order": (
+            "For {case}: {got}, not {expected}. You let one factor be noisy at a time; can two be noisy at once?",
+            (lambda a, s, k: k * s * s * a ** (2 * k - 2),),
+        ),
+        "product of variances": (
+            "For {case}: {got}, not {expected}. Is the variance of a product the product of the variances? Try "
+            "a factor with none.",
+            (lambda a, s, k: s ** (2 * k),),
+        ),
+        "second moment": (
+            "For {case}: {got}, not {expected}. That is the mean of the square; what is to be taken off?",
+            (lambda a, s, k: (a * a + s * s) ** k,),
+        ),
+        "one factor for all": (
+            "For {case}: {got}, not {expected}. You drew one factor and raised it to the power K, or nearly so. Is "
+            "each factor drawn anew?",
+            (_same_factor,),
+        ),
+    }
+    return tuple(Mistake(name, hint, answers) for name, (hint, answers) in wrong.items())
+
+
+def _same_factor(a: float, sigma: float, k: int) -> float:
+    outcomes = torch.tensor([a - sigma, a + sigma], dtype=torch.float64) ** k
+    return float(outcomes.var(correction=0))
+
+
+def _variance_cases() -> list[Case]:
+    return [
+        Case(f"a = {a:g}, σ = {s:g}, K = {k}", (a, s, k)) for a, s, k in ((2.0, 1.0, 2), (1.5, 0.5, 3), (1.2, 0.3, 4))
     ]
-    return torch.stack(terms)
 
 
-def _around(before: str, after: str) -> Answer:
-    """Terms with estimated ("estimates"), exact or no ("none") factors before and after the difference."""
-
-    def terms(estimates: Tensor, exact: Tensor) -> Tensor:
-        source = {"estimates": estimates, "exact": exact, "none": exact[:0]}
-        return torch.stack(
-            [
-                _chain(source[before][:step]) @ (estimates[step] - exact[step]) @ _chain(source[after][step + 1 :])
-                for step in range(len(exact))
-            ]
-        )
-
-    return terms
-
-
-def _turned(estimates: Tensor, exact: Tensor) -> Tensor:
-    return _telescope(estimates.mT, exact.mT).mT
-
-
-def _factor_cases() -> list[Case]:
-    """Factors I + αH and I + αĤ that do not commute."""
-    cases = []
-    for k, size in ((1, 2), (2, 2), (4, 3)):
-        generator = torch.Generator().manual_seed(k)
-        hessians, errors = (torch.randn(k, size, size, generator=generator, dtype=torch.float64) for _ in range(2))
-        exact = torch.eye(size, dtype=torch.float64) + 0.4 * hessians
-        cases.append(Case(f"K = {k} factors of {size}×{size}", (exact + 0.1 * errors, exact)))
-    return cases
-
-
-TELESCOPE = Exercise(
-    id="06.telescope",
-    reference=_telescope,
-    cases=_factor_cases,
-    hint="Write out K = 2: X̂₀X̂₁ − X₀X₁. Add and subtract X̂₀X₁. Which two products are left, and what stands before "
-    "and after each difference?",
-    praise="They add up to the difference of the two products, and each holds one error only.",
-    mistakes=(
-        Mistake(
-            "estimates after, exact before",
-            "These add up to the right difference too: it telescopes from either end. In the proof, the factors "
-            "*before* the difference are bounded by a = 1 + α(c₂ + Δ_H). Which factors need the Δ_H?",
-            (_around("exact", "estimates"),),
-        ),
-        Mistake(
-            "exact on both sides",
-            "Add up your terms for K = 2 and compare with the difference of the products: what about the product of "
-            "two errors? That is where a degree above 1 comes from.",
-            (_around("exact", "exact"),),
-        ),
-        Mistake(
-            "estimates on both sides",
-            "Add up your terms for K = 2: is the product of the two errors counted once, or twice?",
-            (_around("estimates", "estimates"),),
-        ),
-        Mistake(
-            "differences alone",
-            "That is X̂_l − X_l, and the other factors are gone. What do the factors before it do to an error?",
-            (_around("none", "none"),),
-        ),
-        Mistake(
-            "sign",
-            "Each term has the right size. Estimate minus exact, or exact minus estimate?",
-            (lambda estimates, exact: -_telescope(estimates, exact),),
-        ),
-        Mistake(
-            "order of the matrices",
-            "Matrices do not commute, and yours stand in the opposite order. Is factor 0 the first from the left?",
-            (_turned,),
-        ),
-    ),
+VARIANCE_OF_A_PRODUCT = Exercise(
+    id="06.variance_of_a_product",
+    reference=_variance,
+    cases=_variance_cases,
+    praise="That is it: second moments of independent factors multiply, and the square of the mean comes off at the end.",
+    hint="The mean of a square is easy for independent factors. What is it for one of them, and for all K?",
+    mistakes=_variance_mistakes(),
 )
 
-
-def _total_variance(means: Tensor, variances: Tensor, probability: Tensor) -> Tensor:
-    centre = probability @ means
-    return probability @ (variances + (means - centre).square().sum(-1))
-
-
-def _path_cases() -> list[Case]:
-    cases = []
-    for n_paths, size in ((2, 1), (5, 3)):
-        generator = torch.Generator().manual_seed(n_paths)
-        means = 1.0 + torch.randn(n_paths, size, generator=generator, dtype=torch.float64)
-        variances, weights = (torch.rand(n_paths, generator=generator, dtype=torch.float64) for _ in range(2))
-        cases.append(
-            Case(f"{n_paths} paths and a gradient of length {size}", (means, variances, weights / weights.sum()))
-        )
-    means = torch.tensor([[1.0, 2.0], [1.0, 2.0]], dtype=torch.float64)
-    half = torch.full((2,), 0.5, dtype=torch.float64)
-    cases.append(Case("two paths with the same mean", (means, half, half)))
-    return cases
-
-
-def _unweighted(means: Tensor, variances: Tensor, probability: Tensor) -> Tensor:
-    return _total_variance(means, variances, torch.full_like(probability, 1 / len(probability)))
-
-
-TOTAL_VARIANCE = Exercise(
-    id="06.total_variance",
-    reference=_total_variance,
-    cases=_path_cases,
-    hint="Two things vary: the path, and what is drawn once the path is known. Which of your terms is which?",
-    praise="Within the paths plus between them: the theorem bounds the first by spread², the second by B̄².",
-    mistakes=(
-        Mistake(
-            "within paths alone",
-            "That is the mean of the variances given the path. Two paths with no noise at all but different means: "
-            "is their variance zero?",
-            (lambda means, variances, probability: probability @ variances,),
-        ),
-        Mistake(
-            "between paths alone",
-            "That is the variance of the means. What if all paths have the same mean, as in one of the cases?",
-            (lambda means, variances, probability: _total_variance(means, 0 * variances, probability),),
-        ),
-        Mistake(
-            "not centred",
-            "For {case} you give {got}. You square the means themselves. Around which point does a variance measure?",
-            (lambda means, variances, probability: probability @ (variances + means.square().sum(-1)),),
-        ),
-        Mistake(
-            "all paths alike",
-            "You count each path once. How often does each occur?",
-            (
-                _unweighted,
-                lambda means, variances, probability: (
-                    variances.mean() + (means - probability @ means).square().sum(-1).mean()
-                ),
-            ),
-        ),
-        Mistake(
-            "mean of standard deviations",
-            "You average standard deviations and square at the end. Which of the two adds up, deviations or variances?",
-            (
-                lambda means, variances, probability: (
-                    (probability @ variances.sqrt()) ** 2 + _total_variance(means, 0 * variances, probability)
-                ),
-            ),
-        ),
-    ),
-)
-
-SMALL_ERRORS = Question(
-    id="06.small_errors",
-    answer="a",
-    why="a⁵ − b⁵ ≈ 5αb⁴Δ_H while αΔ_H ≪ b: linear, whatever K is. The degree shows only where αΔ_H ≫ b.",
+SAME_SAMPLES = Question(
+    id="06.same_samples",
+    answer="d",
+    why="Given the path, the theorem's Ĥ and D̂ have the same mean whatever noise led there. Samples that were used for "
+    "the step are correlated with where it went, and this covariance is in none of the constants.",
     hints={
-        "b": "K − 1 is LIRPG's degree, and a degree says how a polynomial grows for large arguments. What is left of "
-        "(b + x)⁵ − b⁵ when x is a hundredth of b?",
-        "c": "5 is the degree of a⁵ − b⁵ in Δ_H. Which of its terms is the largest when αΔ_H is a hundredth of b?",
-        "d": "The exact Hessian's error is squared nowhere. Expand (b + x)⁵ − b⁵: which power of x comes first?",
+        "a": "Δ_H is about the mean of Ĥ at a given point. Is the point given, if the same samples chose it?",
+        "b": "σ_H is about spread. Can a correlation between two factors move the mean of their product?",
+        "c": "e_k grows with n falling, but each e_k is a distance between paths. Which term has Ĥ and path together?",
     },
 )
 
-FOUR_TIMES = Question(
-    id="06.four_times",
-    answer="c",
-    why="The bound has e_K ∝ n^(−½) and halves. The bias is O(1/n), lesson 04: the quotient doubles.",
+MEASURED = Question(
+    id="06.measured",
+    answer="b",
+    why="A maximum over sampled points is at most the supremum, so a bound with measured constants may lie below the "
+    "true one, and an observed violation speaks of the constants before it speaks of the theorem.",
     hints={
-        "a": "The bound falls as e_K does, by a half. By how much does the bias itself fall?",
-        "b": "Both fall, but not at the same rate. How does the compositional bias go with n in lesson 04, and how "
-        "does e_K?",
-        "d": "That would need a bias of order n^(−3/2). What power of n did lesson 04 measure?",
+        "a": "The theorem was held against problems whose constants are known in closed form. Were yours?",
+        "c": "Would the debiased bias, two standard errors above, be a chance of one in forty here, or far less?",
+        "d": "Global constants hold everywhere. Were these global?",
     },
 )
 
-EXERCISES = (TELESCOPE, TOTAL_VARIANCE, SMALL_ERRORS, FOUR_TIMES)
-"""Solutions and plausible wrong answers of lesson 06."""
+EXERCISES = (HESSIAN_PART, VARIANCE_OF_A_PRODUCT, SAME_SAMPLES, MEASURED)

@@ -22,7 +22,7 @@ FORMS = {"rms": "errors of steps add in squares", "published": "they add up, as 
 KINDS = {"local": "measured along the path", "global": "worst case of any policy"}
 N_POINTS = 4
 """Sampled paths on which the constants are measured."""
-FIRST_TRAJECTORIES = 3_000
+FIRST_TRAJECTORIES = 2_000
 """Trajectories in the first picture; the other trials follow in pieces of this size."""
 ERRORS = ("delta_h", "delta_j", "sigma_h", "sigma_j", "sigma_1", "sigma_2")
 """Constants of the estimator: no worst case is known for them, so they are measured in either case."""

@@ -43,7 +43,8 @@ def local_constants(
     estimate from below of the supremum over the segments, and no certificate. σ_In² is n times the mean variance of the
     inner gradient at the θ̂ᵏ, for the step where it is largest. Δ_H and Δ_J compare the expected surrogate with the
     target at the exact path's points; σ_H², σ_J² are the largest eigenvalue of the mean of (Ĥ − Ē)ᵀ(Ĥ − Ē), which few
-    samples overstate.
+    samples overstate. Eight points do for the bound of order n^-½, which has room to spare; the bound of order 1/n is
+    nearly attained at K = 1, and with eight it was below the true bias in 9 of 20 tiny problems, with 128 in none.
 
     Args:
         task: one task, no batch.

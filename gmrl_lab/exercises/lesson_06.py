@@ -71,7 +71,7 @@ HESSIAN_PART = Exercise(
         ),
         Mistake(
             "a factor too many",
-            "For {case}: {got}, not {expected}. The last step's D is followed by nothing: which r does the sum end with?",
+            "For {case}: {got}, not {expected}. Nothing follows the D of the last step: where does r end?",
             (_hessian_in_every_term,),
         ),
         Mistake(
@@ -146,7 +146,7 @@ VARIANCE_OF_A_PRODUCT = Exercise(
     id="06.variance_of_a_product",
     reference=_variance,
     cases=_variance_cases,
-    praise="That is it: second moments of independent factors multiply, and the square of the mean comes off at the end.",
+    praise="That is it: second moments of independent factors multiply, and the squared mean comes off last.",
     hint="The mean of a square is easy for independent factors. What is it for one of them, and for all K?",
     mistakes=_variance_mistakes(),
 )
@@ -170,8 +170,8 @@ MEASURED = Question(
     "true one, and an observed violation speaks of the constants before it speaks of the theorem.",
     hints={
         "a": "The theorem was held against problems whose constants are known in closed form. Were yours?",
-        "c": "Would the debiased bias, two standard errors above, be a chance of one in forty here, or far less?",
-        "d": "Global constants hold everywhere. Were these global?",
+        "c": "Ten standard errors: how often is a normal number that far out?",
+        "d": "The debiased bias has no variance left in it on average. What else stands on the bound's side?",
     },
 )
 

@@ -2,88 +2,92 @@
 
 from __future__ import annotations
 
-from functools import reduce
-from itertools import pairwise
+import itertools
+import math
 
+import pytest
 import torch
 from proof import prove, prove_choice
-from torch import Tensor
 
-from gmrl_lab.checks import find
-
-
-def chain(factors: list[Tensor], like: Tensor) -> Tensor:
-    return reduce(torch.matmul, factors, torch.eye(like.shape[-1], dtype=like.dtype))
+from gmrl_lab.bounds import Constants, theorem
 
 
-def terms(before: Tensor, difference: Tensor, after: Tensor) -> Tensor:
-    k = len(difference)
-    return torch.stack(
-        [chain([*before[:j]], difference) @ difference[j] @ chain([*after[j + 1 :]], difference) for j in range(k)]
-    )
+def by_the_package(k, lr, c1, c2, m2, delta, start):
+    constants = Constants(c1=c1, c2=c2, m2=m2, delta_h=delta, sigma_in=0.0)
+    return theorem(constants, k, lr, 1, start_is_phi=start).hessian
 
 
-def test_telescope() -> None:
-    def by_definition(estimates: Tensor, exact: Tensor) -> Tensor:
-        return terms(estimates, estimates - exact, exact)
-
-    def by_neighbours(estimates: Tensor, exact: Tensor) -> Tensor:
-        """Products with one more estimate each, subtracted from the one before."""
-        products = [chain([*estimates[:j], *exact[j:]], exact) for j in range(len(exact) + 1)]
-        return torch.stack([new - old for old, new in pairwise(products)])
-
-    def reversed_factors(estimates: Tensor, exact: Tensor) -> Tensor:
-        left, right = estimates.mT, exact.mT
-        return terms(left, left - right, right).mT
-
-    wrong = {
-        "estimates after, exact before": [lambda e, x: terms(x, e - x, e)],
-        "exact on both sides": [lambda e, x: terms(x, e - x, x)],
-        "estimates on both sides": [lambda e, x: terms(e, e - x, e)],
-        "differences alone": [lambda e, x: e - x],
-        "sign": [lambda e, x: terms(e, x - e, x)],
-        "order of the matrices": [reversed_factors],
-    }
-    prove("06.telescope", [by_definition, by_neighbours], wrong)
+def double(function):
+    """The same answer as a tensor, which students may return as well."""
+    return lambda *args: torch.tensor(function(*args), dtype=torch.float64)
 
 
-def test_the_terms_add_up() -> None:
-    """The reference is what the proof needs: its sum is the difference of the products."""
-    exercise = find("06.telescope")
-    for case in exercise.cases():
-        estimates, exact = case.args
-        total = exercise.reference(estimates, exact).sum(0)
-        torch.testing.assert_close(total, chain([*estimates], exact) - chain([*exact], exact))
+def step_by_step(k, lr, c1, c2, m2, delta, start):
+    """Constant Hessians, and the estimate less the truth, as in the lesson's toy."""
+    wrong = right = 1.0 if start else 0.0
+    for _ in range(k):
+        added = 0.0 if start else lr * c1
+        wrong, right = wrong * (1 + lr * (c2 + delta)) + added, right * (1 + lr * c2) + added
+    return m2 * (wrong - right)
 
 
-def test_total_variance() -> None:
-    def by_moments(means: Tensor, variances: Tensor, probability: Tensor) -> Tensor:
-        second = probability @ (variances + means.square().sum(1))
-        return second - (probability @ means).square().sum()
+def test_hessian_part() -> None:
+    def updates(k, lr, c1, c2, m2, delta, start):
+        return by_the_package(k, lr, c1, c2, m2, delta, False)
 
-    def in_two_parts(means: Tensor, variances: Tensor, probability: Tensor) -> Tensor:
-        within = (probability * variances).sum()
-        return within + (probability[:, None] * (means - probability @ means) ** 2).sum()
+    def one_more(k, lr, c1, c2, m2, delta, start):
+        return by_the_package(k if start else k + 1, lr, c1, c2, m2, delta, start)
 
-    def between(means: Tensor, probability: Tensor) -> Tensor:
-        return (probability[:, None] * (means - probability @ means) ** 2).sum()
+    def leading(k, lr, c1, c2, m2, delta, start):
+        return m2 * (lr * delta) ** k if start else lr * m2 * c1 * (lr * delta) ** (k - 1)
+
+    def tangent(k, lr, c1, c2, m2, delta, start):
+        return step_by_step(k, lr, c1, c2, m2, 1e-9, start) / 1e-9 * delta
+
+    def flat(k, lr, c1, c2, m2, delta, start):
+        return step_by_step(k, lr, c1, 0.0, m2, delta, start)
+
+    def no_step(k, lr, c1, c2, m2, delta, start):
+        return by_the_package(k, lr, c1 if start else c1 / lr, c2, m2, delta, start)
 
     wrong = {
-        "within paths alone": [lambda m, v, p: (p * v).sum()],
-        "between paths alone": [lambda m, v, p: between(m, p)],
-        "not centred": [lambda m, v, p: (p * (v + m.square().sum(1))).sum()],
-        "all paths alike": [
-            lambda m, v, p: v.mean() + (m - m.mean(0)).square().sum(1).mean(),
-            lambda m, v, p: v.mean() + (m - p @ m).square().sum(1).mean(),
-        ],
-        "mean of standard deviations": [lambda m, v, p: (p @ v.sqrt()) ** 2 + between(m, p)],
+        "no start term": [updates],
+        "a factor too many": [one_more],
+        "leading power": [leading],
+        "first order": [tangent],
+        "no curvature": [flat],
+        "no step size in front": [no_step],
     }
-    prove("06.total_variance", [by_moments, in_two_parts], wrong)
+    prove("06.hessian_part", [double(by_the_package), step_by_step], wrong)
 
 
-def test_small_errors() -> None:
-    prove_choice("06.small_errors", "a")
+def listed(a, sigma, k):
+    """All 2ᴷ products of factors a ± σ."""
+    products = [math.prod(a + sign * sigma for sign in signs) for signs in itertools.product((-1, 1), repeat=k)]
+    mean = sum(products) / len(products)
+    return sum((x - mean) ** 2 for x in products) / len(products)
 
 
-def test_four_times() -> None:
-    prove_choice("06.four_times", "c")
+def total_variance(a, sigma, k):
+    """By the law of total variance, a factor at a time: Var(xy) = E x² Var y + a² Var x."""
+    variance, mean = 0.0, 1.0
+    for _ in range(k):
+        variance, mean = (variance + mean**2) * sigma**2 + a**2 * variance, mean * a
+    return variance
+
+
+def test_variance_of_a_product() -> None:
+    wrong = {
+        "sum of variances": [lambda a, s, k: sum(s**2 for _ in range(k))],
+        "first order": [lambda a, s, k: k * (s * a ** (k - 1)) ** 2],
+        "product of variances": [lambda a, s, k: math.prod(s**2 for _ in range(k))],
+        "second moment": [lambda a, s, k: listed(a, s, k) + a ** (2 * k)],
+        "one factor for all": [lambda a, s, k: (((a + s) ** k - (a - s) ** k) / 2) ** 2],
+    }
+    prove("06.variance_of_a_product", [double(listed), total_variance], wrong)
+    assert listed(2.0, 1.0, 2) == pytest.approx(9.0)
+
+
+@pytest.mark.parametrize(("question", "answer"), [("06.same_samples", "d"), ("06.measured", "b")])
+def test_questions(question: str, answer: str) -> None:
+    prove_choice(question, answer)

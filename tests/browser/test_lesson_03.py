@@ -57,6 +57,14 @@ def test_tasks_parts_and_estimator(explorer: ExplorerOnPage) -> None:
     explorer.wait_for_summary(r"\. AD, ESS")
 
 
+def test_a_list_keeps_its_keys(explorer: ExplorerOnPage) -> None:
+    """JupyterLab's own shortcuts would move to another cell, or turn this one into text."""
+    explorer.press(explorer.control("combobox", "task"), "ArrowUp")
+    explorer.wait_for_summary("MAML, K = 3")
+    explorer.press(explorer.control("combobox", "task"), "m")
+    explorer.wait_for_summary("MGRL, K = 3")
+
+
 def test_every_control_has_a_name(explorer: ExplorerOnPage) -> None:
     assert explorer.violations() == []
     explorer.screenshot("explorer_03")

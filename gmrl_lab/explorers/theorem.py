@@ -11,13 +11,14 @@ from torch import Tensor
 
 import gmrl_lab as gl
 from gmrl_lab.bounds import Constants, TheoremBound, global_constants, local_constants, theorem
+from gmrl_lab.estimators import Estimator
 from gmrl_lab.explorers.controls import choice, log_slider, powers_of_two, slider, steps, toggles
 from gmrl_lab.explorers.explorer import Explorer
 from gmrl_lab.oracles import Oracle
 from gmrl_lab.plots import OKABE_ITO, Panel, Trace, by_coordinate, error_bars, grid, line_style
 
 TASKS = {"MAML": "gl.MAML(mdp)", "LIRPG": "gl.LIRPG(mdp, phi)"}
-ESTIMATORS = {"AD": gl.AD(), "LVC": gl.LVC(), "DiCE": gl.DiCE(), "Loaded DiCE": gl.LoadedDiCE()}
+ESTIMATORS: dict[str, Estimator] = {"AD": gl.AD(), "LVC": gl.LVC(), "DiCE": gl.DiCE(), "Loaded DiCE": gl.LoadedDiCE()}
 FORMS = {"rms": "errors of steps add in squares", "published": "they add up, as in the paper"}
 KINDS = {"local": "measured along the path", "global": "worst case of any policy"}
 N_POINTS = 4
@@ -87,12 +88,13 @@ def compute(settings: Settings, seed: int) -> Iterator[tuple[float, Result]]:
     constants = _constants(replace(s, n_trials=20, form="rms"), seed)
     step = (s.n_inner_steps, s.inner_lr)
     bound = theorem(constants, *step, s.n_trajectories, start_is_phi=s.task == "MAML", form=s.form)
-    oracles = [_oracle(s, part) for part in s.parts]
+    inner, hessian, outer = (_oracle(s, part) for part in s.parts)
     generators = gl.generators(seed, s.n_trials)
     done: list[Tensor] = []
     for first in range(0, s.n_trials, piece := _piece(s)):
         trials = generators[first : first + piece]
-        done.append(gl.meta_gradient(task, phi, *step, *oracles, n_trials=len(trials), generator=trials))
+        found = gl.meta_gradient(task, phi, *step, inner, hessian, outer, n_trials=len(trials), generator=trials)
+        done.append(found)
         yield (first + len(trials)) / s.n_trials, Result(s, torch.cat(done), exact, constants, bound)
 
 

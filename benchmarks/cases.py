@@ -130,7 +130,7 @@ def lessons() -> list[Row]:
 
 
 EXPLORERS = {
-    "01_policy_gradients": ("One policy gradient, many estimates", ("n,",)),
+    "01_policy_gradients": ("One policy gradient, many estimates", ("|τ|,",)),
     "02_maml_decomposition": ("The MAML meta-gradient, taken apart", ("|τ|,", "α,", "K,")),
     "03_unified_framework": ("Proposition 3.1, term by term", ("K,", "α,")),
     "04_compositional_bias": ("Unbiased steps, biased gradient", ("|τ|,", "α,", "K,")),

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -97,6 +98,24 @@ def imports() -> list[Row]:
     return [Row("import gmrl_lab beside import torch", measured, "at most 0.6 s", extra <= 0.6)]
 
 
+def constants() -> list[Row]:
+    """The constants of Theorem 4.5 along a path of three steps, on the paper's MDP, for two tasks."""
+    mdp, zeros = gl.random_mdp(), torch.zeros(20, 5, dtype=torch.float64)
+    sampled = gl.Sampled(gl.LVC(), 32, baseline=gl.Baseline(noise=0.0))
+    roles = {"inner": sampled, "hessian": sampled, "outer": sampled, "target": gl.Exact(20)}
+    rows = []
+    for task in (gl.MAML(mdp), gl.LIRPG(mdp, zeros)):
+
+        def work(task: gl.Task = task) -> object:
+            generator = torch.Generator().manual_seed(0)
+            return gl.bounds.local_constants(task, zeros, 3, 1.0, **roles, generator=generator)
+
+        median, best = seconds(work, repeats=7, warm_up=1)
+        what = f"local constants, {type(task).__name__}, K = 3, 20 states and 5 actions"
+        rows.append(Row(what, f"{median:.2f} s (best {best:.2f})", "under 2 s", median < 2))
+    return rows
+
+
 def lessons() -> list[Row]:
     """Run each lesson in a kernel: wall time and peak memory of that kernel."""
     rows = []
@@ -110,43 +129,63 @@ def lessons() -> list[Row]:
     return rows
 
 
+EXPLORERS = {
+    "01_policy_gradients": ("One policy gradient, many estimates", ("|τ|,",)),
+    "02_maml_decomposition": ("The MAML meta-gradient, taken apart", ("|τ|,", "α,", "K,")),
+    "03_unified_framework": ("Proposition 3.1, term by term", ("K,", "α,")),
+    "04_compositional_bias": ("Unbiased steps, biased gradient", ("|τ|,", "α,", "K,")),
+    "05_hessian_bias": ("The Hessian that an estimator sees", ("|τ|,", "α,")),
+    "06_bias_variance_theorem": ("Both sides of Theorem 4.5", ("|τ|,", "α,", "K,")),
+    "07_assumptions_and_limits": ("One estimate, two targets", ("α,",)),
+}
+"""Lesson → the title of its explorer, and the sliders that are timed."""
+
+
 def redraw() -> list[Row]:
-    """Key press to redrawn figure of lesson 02's explorer in a real browser, at its defaults."""
+    """Key press to redrawn figure of each explorer in a real browser, at its defaults.
+
+    *New seed* always computes anew; a slider that goes to and fro finds its own results in the explorer's cache.
+    """
     sys.path.insert(0, str(ROOT / "tests" / "browser"))
-    from lab import Browser, JupyterLab, NotebookPage, median_and_p95, redraw_latencies
+    from lab import Browser, JupyterLab, NotebookPage
 
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         root, work = Path(folder, "notebooks"), Path(folder, "jupyter")
         root.mkdir()
         work.mkdir()
-        name = "02_maml_decomposition.ipynb"
-        (root / name).write_bytes((ROOT / "notebooks" / name).read_bytes())
+        for name in EXPLORERS:
+            (root / f"{name}.ipynb").write_bytes((ROOT / "notebooks" / f"{name}.ipynb").read_bytes())
         with JupyterLab(root, work) as lab, Browser() as browser:
-            page = NotebookPage(browser, lab, name, height=3000)
-            page.run_all()
-            explorer = page.explorer("The MAML meta-gradient, taken apart")
-            for label, key in (("|τ|,", "Arrow"), ("α,", "Arrow"), ("K,", "Arrow")):
-                keys = [f"{key}{'Right' if i % 2 == 0 else 'Left'}" for i in range(31)]
-                median, p95 = median_and_p95(redraw_latencies(explorer, explorer.slider(label), keys))
-                measured = f"median {median:.0f} ms, 95th percentile {p95:.0f} ms"
-                goal = "median under 200 ms, 95th percentile under 500 ms"
-                rows.append(
-                    Row(
-                        f"slider {label.strip(',')} of lesson 02 to redrawn figure",
-                        measured,
-                        goal,
-                        median < 200 and p95 < 500,
-                    )
-                )
-            page.close()
+            for name, (title, sliders) in EXPLORERS.items():
+                page = NotebookPage(browser, lab, f"{name}.ipynb", height=12000)
+                page.run_all()
+                explorer = page.explorer(title)
+                lesson = f"lesson {name[:2]}"
+                rows.append(_redrawn(f"{lesson}, new seed", explorer, explorer.button("New seed"), ["Enter"] * 31))
+                for label in sliders:
+                    keys = [f"Arrow{'Right' if i % 2 == 0 else 'Left'}" for i in range(31)]
+                    what = f"{lesson}, slider {label.strip(',')} to and fro"
+                    rows.append(_redrawn(what, explorer, explorer.slider(label), keys))
+                page.close()
     return rows
+
+
+def _redrawn(what: str, explorer: Any, control: Any, keys: list[str]) -> Row:
+    from lab import median_and_p95, redraw_latencies
+
+    median, p95 = median_and_p95(redraw_latencies(explorer, control, keys))
+    measured = f"median {median:.0f} ms, 95th percentile {p95:.0f} ms"
+    return Row(
+        f"redrawn figure, {what}", measured, "under 200 ms, 95th percentile under 500 ms", median < 200 and p95 < 500
+    )
 
 
 ALL: dict[str, Callable[[], list[Row]]] = {
     "meta_gradients": meta_gradients,
     "sampler": sampler,
     "imports": imports,
+    "constants": constants,
     "lessons": lessons,
     "redraw": redraw,
 }

@@ -22,13 +22,15 @@ def check_whole(name: str, value: int, least: int) -> None:
         raise bad(name, repr(value), f"a whole number >= {least}")
 
 
-def check_interval(name: str, value: Number | Tensor, low: float, high: float, *, open_high: bool = False) -> None:
-    """Raise unless every entry of `value` lies in [low, high], or in [low, high) with `open_high`."""
+def check_interval(
+    name: str, value: Number | Tensor, low: float, high: float, *, open_low: bool = False, open_high: bool = False
+) -> None:
+    """Raise unless every entry of `value` lies in [low, high], without an end that is `open_low` or `open_high`."""
     values = value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-    inside = (values >= low) & ((values < high) if open_high else (values <= high))
+    inside = ((values > low) if open_low else (values >= low)) & ((values < high) if open_high else (values <= high))
     if not bool(inside.all()):  # NaN compares false, so it lands here too
         worst = values[~inside].flatten()[0].item()
-        raise bad(name, worst, f"the interval [{low:g}, {high:g}{')' if open_high else ']'}")
+        raise bad(name, worst, f"the interval {'[('[open_low]}{low:g}, {high:g}{'])'[open_high]}")
 
 
 def check_positive(name: str, value: Number) -> None:

@@ -44,7 +44,8 @@ class ExpectedEstimator(Estimator, Protocol):
         behaviour: Tensor | None = None,
         baseline: Tensor | None = None,
         horizon: int = 20,
-        gae_lambda: float = 1.0,
+        gae_lambda: float | Tensor = 1.0,
+        fixed_weights: bool = False,
     ) -> Tensor:
         """E_τ[surrogate] over trajectories of `behaviour`, `(...)`, differentiable; see the estimators below."""
         ...
@@ -60,7 +61,8 @@ class _ClosedForm:
         behaviour: Tensor | None = None,
         baseline: Tensor | None = None,
         horizon: int = 20,
-        gae_lambda: float = 1.0,
+        gae_lambda: float | Tensor = 1.0,
+        fixed_weights: bool = False,
     ) -> Tensor:
         """E_τ[surrogate] over T-step trajectories of a fixed behaviour policy, without sampling.
 
@@ -70,7 +72,8 @@ class _ClosedForm:
             behaviour: μ, probabilities `(..., S, A)`; None for π_θ, detached.
             baseline: V̂, `(..., S)`, also the bootstrap; None for zero.
             horizon: T.
-            gae_lambda: λ of the advantage estimate.
+            gae_lambda: λ of the advantage estimate, a float or `(...)`.
+            fixed_weights: hold the weights γᵗ fixed where γ carries meta-parameters (see `Problem`).
 
         Returns:
             `(...)`, differentiable in `theta`, rewards, discount and `baseline`.
@@ -80,7 +83,7 @@ class _ClosedForm:
 
         Taught in lesson 05.
         """
-        return self._expected(Flow.of(mdp, theta, behaviour, baseline, horizon, gae_lambda))
+        return self._expected(Flow.of(mdp, theta, behaviour, baseline, horizon, gae_lambda, fixed_weights))
 
     def _expected(self, flow: Flow) -> Tensor:
         raise NotImplementedError
@@ -146,7 +149,8 @@ class DiCE(_ClosedForm):
     def _expected(self, flow: Flow) -> Tensor:
         """The T-step return of π_θ without bootstrap."""
         flow.covered_policy()
-        return exact.objective(flow.mdp, flow.theta, flow.horizon)
+        mdp = flow.mdp.replace(discount=flow.weight_discount) if flow.fixed_weights else flow.mdp
+        return exact.objective(mdp, flow.theta, flow.horizon)
 
 
 @dataclass(frozen=True)
@@ -197,7 +201,7 @@ class LoadedDiCE(_ClosedForm):
             state = flow.start
             for i in range(t):
                 state = step(state, pushes[t - i - 1])
-            visits.append(flow.discount.unsqueeze(-1) ** t * state)
+            visits.append(flow.weight_discount.unsqueeze(-1) ** t * state)
         return visits
 
 
@@ -229,7 +233,7 @@ class TayPO2(_ClosedForm):
         weights = []
         for visits in flow.visits(flow.behaviour):
             weights.append(visits + moved)
-            moved = flow.discount.unsqueeze(-1) * (step(moved, stay) + step(visits, move))
+            moved = flow.weight_discount.unsqueeze(-1) * (step(moved, stay) + step(visits, move))
         stacked = stack(weights).unsqueeze(-1)
         return _total((stacked * change * flow.advantages()).sum(0))
 

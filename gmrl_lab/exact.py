@@ -5,13 +5,13 @@ broadcast against the MDP's. With `horizon=None` the horizon is infinite; with `
 T discounted rewards plus γᵀ · terminal(s_T), where `terminal` (..., S) is zero by default.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from gmrl_lab._tensors import stack
-from gmrl_lab._validate import check_broadcast, check_finite, check_like, check_trailing, check_whole
+from gmrl_lab._validate import check_broadcast, check_finite, check_interval, check_like, check_trailing
+from gmrl_lab.chain import Chain
 from gmrl_lab.mdp import TabularMDP
 
 
@@ -33,7 +33,7 @@ def value(mdp: TabularMDP, theta: Tensor, horizon: int | None = None, terminal: 
 
     Taught in lesson 01.
     """
-    chain = _Chain.of(mdp, theta)
+    chain = chain_of(mdp, theta, terminal=terminal)
     return chain.value() if horizon is None else chain.values(horizon, terminal)[0]
 
 
@@ -47,7 +47,7 @@ def action_value(mdp: TabularMDP, theta: Tensor, horizon: int | None = None, ter
 
     Taught in lesson 01.
     """
-    chain = _Chain.of(mdp, theta)
+    chain = chain_of(mdp, theta, terminal=terminal)
     return chain.action_value(chain.value() if horizon is None else chain.values(horizon, terminal)[1])
 
 
@@ -61,7 +61,7 @@ def occupancy(mdp: TabularMDP, theta: Tensor, horizon: int | None = None) -> Ten
 
     Taught in lesson 01.
     """
-    chain = _Chain.of(mdp, theta)
+    chain = chain_of(mdp, theta)
     return chain.occupancy() if horizon is None else chain.visits(horizon).sum(0)
 
 
@@ -90,16 +90,13 @@ def gradient(mdp: TabularMDP, theta: Tensor, horizon: int | None = None, termina
 
     Taught in lesson 01.
     """
-    return _Chain.of(mdp, theta).weighted_advantage(horizon, terminal).sum(0)
+    return chain_of(mdp, theta, terminal=terminal).weighted_advantage(horizon, terminal).sum(0)
 
 
 def hessian(mdp: TabularMDP, theta: Tensor, horizon: int | None = None, terminal: Tensor | None = None) -> Tensor:
-    """Exact Hessian of the start-state value in the logits, in closed form.
+    """Exact Hessian of the start-state value in the logits, in closed form: the sum of its `hessian_parts`.
 
-        H = H₁ + H₁₂ + H₁₂ᵀ,   H₁ = Σ_t γᵗ E[A_t g_t g_tᵀ],   H₁₂ = Σ_t γᵗ E[A_t g_t (Σ_{i<t} g_i)ᵀ],   g = ∇ log π
-
-    The fourth part, H₂ = Σ_t γᵗ E[A_t ∇² log π_t], is zero: ∇² log π does not depend on the action, and the
-    advantage has mean zero (theory of the Hessian bias, the paper's Section 4.2 and Appendix C).
+        ∇²J = H₁ + H₂ + H₁₂ + H₁₂ᵀ
 
     Arguments and errors as for `gradient`.
 
@@ -108,10 +105,61 @@ def hessian(mdp: TabularMDP, theta: Tensor, horizon: int | None = None, terminal
 
     Taught in lessons 01 and 05.
     """
-    chain = _Chain.of(mdp, theta)
-    same_time = _same_time_hessian(chain.policy, chain.weighted_advantage(horizon, terminal).sum(0))
-    across = chain.across_time_hessian(horizon, terminal)
-    return same_time + across + across.transpose(-1, -2)
+    return hessian_parts(mdp, theta, horizon, terminal).total
+
+
+class HessianParts(NamedTuple):
+    """The parts of an exact Hessian, each `(..., S·A, S·A)`: what an estimator of it may keep or forget.
+
+    `score` is H₁ and `curvature` H₂: both have blocks on the diagonal alone, one for each state. `across` is H₁₂, row
+    the later step and column the earlier one.
+
+    Taught in lesson 05.
+    """
+
+    score: Tensor
+    curvature: Tensor
+    across: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """∇²J where λ = 1, whatever the baseline."""
+        return self.score + self.curvature + self.across + self.across.transpose(-1, -2)
+
+
+def hessian_parts(
+    mdp: TabularMDP,
+    theta: Tensor,
+    horizon: int | None = None,
+    terminal: Tensor | None = None,
+    baseline: Tensor | None = None,
+    lambda_: float = 1.0,
+) -> HessianParts:
+    """The exact Hessian in three parts, by where its two derivatives land (the paper's Appendix C, Eq. 18-21).
+
+        H₁ = Σ_t γᵗ E[A_t g_t g_tᵀ],   H₂ = Σ_t γᵗ E[A_t ∇² log π_t],   H₁₂ = Σ_t γᵗ E[A_t g_t (Σ_{i<t} λᵗ⁻ⁱ g_i)ᵀ]
+
+    with g_t = ∇ log π(a_t|s_t) and A_t = Q_t − baseline. The baseline moves weight between H₁ and H₂ alone: their sum,
+    and H₁₂, are the same for each. AD keeps H₂, LVC H₁ + H₂, Loaded DiCE all; with λ < 1, what Loaded DiCE(λ) keeps.
+
+    Args:
+        mdp, theta, horizon, terminal: as for `gradient`.
+        baseline: b, `(..., S)`; None for the policy's own value of the steps to go, for which H₂ = 0.
+        lambda_: λ in [0, 1], which fades what lies far back; 1 for the true Hessian.
+
+    Returns:
+        `HessianParts`, differentiable.
+
+    Raises:
+        ValueError: as `value`, and if `baseline` has another shape, dtype or device than `mdp`, or is not finite; for λ
+            outside [0, 1].
+
+    Taught in lesson 05.
+    """
+    check_interval("lambda_", lambda_, 0.0, 1.0)
+    chain = chain_of(mdp, theta, terminal=terminal, baseline=baseline)
+    score, curvature = chain.same_time_hessians(horizon, terminal, baseline)
+    return HessianParts(score, curvature, chain.across_time_hessian(horizon, terminal, lambda_))
 
 
 def transition_matrix(mdp: TabularMDP, policy: Tensor) -> Tensor:
@@ -130,123 +178,27 @@ def check_theta(mdp: TabularMDP, theta: Tensor, name: str = "theta") -> torch.Si
     return check_broadcast(name, theta.shape[:-2], "the MDP", mdp.batch_shape)
 
 
-@dataclass(frozen=True, eq=False)
-class _Chain:
-    """The Markov chain that a policy makes of an MDP, and the quantities that flow along it."""
-
-    mdp: TabularMDP
-    policy: Tensor
-    matrix: Tensor
-    reward: Tensor
-
-    @classmethod
-    def of(cls, mdp: TabularMDP, theta: Tensor) -> "_Chain":
-        batch = check_theta(mdp, theta)
-        policy = theta.softmax(-1).expand(*batch, -1, -1)  # then all that follows has the whole batch
-        return cls(mdp, policy, transition_matrix(mdp, policy), (policy * mdp.rewards).sum(-1))
-
-    @property
-    def discount(self) -> Tensor:
-        return self.mdp.discount.unsqueeze(-1)
-
-    @property
-    def start(self) -> Tensor:
-        return self.mdp.start_distribution.expand_as(self.reward)
-
-    def resolvent(self) -> Tensor:
-        """I − γ P_π, `(..., S, S)`."""
-        eye = torch.eye(self.mdp.n_states, dtype=self.matrix.dtype, device=self.matrix.device)
-        return eye - self.discount.unsqueeze(-1) * self.matrix
-
-    def value(self) -> Tensor:
-        return _solve(self.resolvent(), self.reward)
-
-    def occupancy(self) -> Tensor:
-        return _solve(self.resolvent().transpose(-1, -2), self.start)
-
-    def values(self, horizon: int, terminal: Tensor | None) -> Tensor:
-        """V_0 … V_T, `(T + 1, ..., S)`."""
-        check_whole("horizon", horizon, 1)
-        last = torch.zeros_like(self.reward) if terminal is None else terminal
-        check_trailing("terminal", last, (self.mdp.n_states,))
-        check_like("terminal", last, "the MDP", self.mdp.transitions)
-        check_finite("terminal", last)
-        steps = [last]
-        for _ in range(horizon):
-            steps.append(self.reward + self.discount * (self.matrix @ steps[-1].unsqueeze(-1)).squeeze(-1))
-        return stack(steps[::-1])
-
-    def visits(self, horizon: int) -> Tensor:
-        """γᵗ P(s_t = ·), t = 0 … T − 1, `(T, ..., S)`."""
-        check_whole("horizon", horizon, 1)
-        steps = [self.start]
-        for _ in range(horizon - 1):
-            steps.append(self.discount * (steps[-1].unsqueeze(-2) @ self.matrix).squeeze(-2))
-        return stack(steps)
-
-    def action_value(self, next_value: Tensor) -> Tensor:
-        """Q = R + γ P V', `(..., S, A)`."""
-        expected = torch.einsum("...sat,...t->...sa", self.mdp.transitions, next_value)
-        return self.mdp.rewards + self.discount.unsqueeze(-1) * expected
-
-    def advantage(self, horizon: int | None, terminal: Tensor | None) -> Tensor:
-        """Q_t − V_t for each t, `(T, ..., S, A)`; with an infinite horizon the one that holds at all times."""
-        values = self.value().expand(2, *self.reward.shape) if horizon is None else self.values(horizon, terminal)
-        return self.action_value(values[1:]) - values[:-1].unsqueeze(-1)
-
-    def weighted_advantage(self, horizon: int | None, terminal: Tensor | None) -> Tensor:
-        """γᵗ d_t(s) π(a|s) A_t(s, a), `(T, ..., S, A)`, one term where the horizon is infinite."""
-        visits = self.occupancy().unsqueeze(0) if horizon is None else self.visits(horizon)
-        return visits.unsqueeze(-1) * self.policy * self.advantage(horizon, terminal)
-
-    def across_time_hessian(self, horizon: int | None, terminal: Tensor | None) -> Tensor:
-        """H₁₂: how an action at s' moves the later visits of s, times the advantage there, `(..., S·A, S·A)`.
-
-        Row (s, a) is the later step, column (s', b) the earlier one:
-            H₁₂ = Σ_i γⁱ d_i(s') · π(b|s') · (M_i(s', b) − Σ_c π(c|s') M_i(s', c)),
-        where M_i(s', b; s, a) is the discounted sum of π(a|s) A_t(s, a) over the visits of s after action b at s'.
-        """
-        source = self.policy * self.advantage(horizon, terminal)
-        if horizon is None:
-            ahead = torch.linalg.inv(self.resolvent()).unsqueeze(-1) * source[0].unsqueeze(-3)
-            return self._response(self.occupancy(), ahead)
-        eye = torch.eye(self.mdp.n_states, dtype=source.dtype, device=source.device).unsqueeze(-1)
-        ahead = torch.zeros_like(eye * source[0].unsqueeze(-3))
-        total = torch.zeros((), dtype=source.dtype, device=source.device)
-        for visits, now in zip(reversed(self.visits(horizon)), reversed(source), strict=True):
-            total = total + self._response(visits, ahead)
-            ahead = eye * now.unsqueeze(-3) + self.discount[..., None, None] * torch.einsum(
-                "...st,...tua->...sua", self.matrix, ahead
-            )
-        return total
-
-    def _response(self, visits: Tensor, ahead: Tensor) -> Tensor:
-        after = self.discount[..., None, None, None] * torch.einsum(
-            "...sbt,...tua->...sbua", self.mdp.transitions, ahead
-        )
-        policy = self.policy[..., None, None]
-        centred = policy * (after - (policy * after).sum(-3, keepdim=True))
-        flat = (visits[..., None, None, None] * centred).flatten(-4, -3).flatten(-2, -1)
-        return flat.transpose(-1, -2)
+def chain_of(mdp: TabularMDP, theta: Tensor, **tables: Tensor | None) -> Chain:
+    """The policy's chain with the whole batch, that of the value tables included."""
+    batch = check_theta(mdp, theta)
+    for name, table in tables.items():
+        if table is not None:
+            check_trailing(name, table, (mdp.n_states,))
+            check_like(name, table, "the MDP", mdp.transitions)
+            check_finite(name, table)
+            batch = check_broadcast(name, table.shape[:-1], "the MDP and theta", batch)
+    policy = theta.softmax(-1).expand(*batch, -1, -1)  # then all that follows has the whole batch
+    return Chain(mdp, policy, transition_matrix(mdp, policy), (policy * mdp.rewards).sum(-1))
 
 
-def _same_time_hessian(policy: Tensor, weighted: Tensor) -> Tensor:
-    """H₁ = blocks Σ_a w(s, a) (e_a − π)(e_a − π)ᵀ with w = d π A, whose sum over a is zero."""
-    outer = weighted.unsqueeze(-1) * policy.unsqueeze(-2)
-    blocks = torch.diag_embed(weighted) - outer - outer.transpose(-1, -2)
-    n_states, n_actions = policy.shape[-2:]
-    full = torch.zeros(
-        *blocks.shape[:-3], n_states, n_actions, n_states, n_actions, dtype=blocks.dtype, device=blocks.device
-    )
-    index = torch.arange(n_states, device=blocks.device)
-    # Two index tensors with a slice between them: advanced indexing moves the state to the front.
-    full[..., index, :, index, :] = blocks.movedim(-3, 0)
-    return full.flatten(-4, -3).flatten(-2, -1)
-
-
-def _solve(matrix: Tensor, right: Tensor) -> Tensor:
-    solution: Tensor = torch.linalg.solve(matrix, right.unsqueeze(-1))
-    return solution.squeeze(-1)
-
-
-__all__ = ["action_value", "gradient", "hessian", "objective", "occupancy", "transition_matrix", "value"]
+__all__ = [
+    "HessianParts",
+    "action_value",
+    "gradient",
+    "hessian",
+    "hessian_parts",
+    "objective",
+    "occupancy",
+    "transition_matrix",
+    "value",
+]

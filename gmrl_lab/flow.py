@@ -28,7 +28,9 @@ class Flow:
     behaviour: Tensor
     baseline: Tensor
     horizon: int
-    gae_lambda: float
+    gae_lambda: Tensor
+    fixed_weights: bool = False
+    """Whether the weights γᵗ are held fixed where γ carries meta-parameters."""
 
     @classmethod
     def of(
@@ -38,7 +40,8 @@ class Flow:
         behaviour: Tensor | None,
         baseline: Tensor | None,
         horizon: int,
-        gae_lambda: float,
+        gae_lambda: float | Tensor,
+        fixed_weights: bool = False,
     ) -> "Flow":
         """Validated inputs, each with the whole batch; no behaviour means π_θ, detached, and no baseline zero."""
         batch = exact.check_theta(mdp, theta)
@@ -46,9 +49,11 @@ class Flow:
         check_interval("gae_lambda", gae_lambda, 0.0, 1.0)
         behaviour = theta.detach().softmax(-1) if behaviour is None else behaviour
         baseline = torch.zeros_like(mdp.rewards[..., 0]) if baseline is None else baseline
+        gae_lambda = torch.as_tensor(gae_lambda, dtype=mdp.dtype, device=mdp.device)
         for name, tensor, shape in (
             ("behaviour", behaviour, (mdp.n_states, mdp.n_actions)),
             ("baseline", baseline, (mdp.n_states,)),
+            ("gae_lambda", gae_lambda, ()),
         ):
             check_trailing(name, tensor, shape)
             check_like(name, tensor, "the MDP", mdp.transitions)
@@ -61,12 +66,12 @@ class Flow:
             raise bad("behaviour", f"a row sum of {worst:.12g}", f"1 within {ROW_SUM_TOLERANCE[mdp.dtype]:g}")
         # A time dimension in front may only meet tensors whose batch is complete: it would pass for one of theirs.
         theta, behaviour = theta.expand(*batch, -1, -1), behaviour.expand(*batch, -1, -1)
-        return cls(mdp, theta, behaviour, baseline.expand(*batch, -1), horizon, gae_lambda)
+        return cls(mdp, theta, behaviour, baseline.expand(*batch, -1), horizon, gae_lambda, fixed_weights)
 
     @property
-    def discount(self) -> Tensor:
-        """γ, `(...)`."""
-        return self.mdp.discount
+    def weight_discount(self) -> Tensor:
+        """γ of the weights γᵗ, `(...)`."""
+        return self.mdp.discount.detach() if self.fixed_weights else self.mdp.discount
 
     @property
     def start(self) -> Tensor:
@@ -91,19 +96,20 @@ class Flow:
         matrix = self.push(policy)
         steps = [self.start]
         for _ in range(self.horizon - 1):
-            steps.append(self.discount.unsqueeze(-1) * step(steps[-1], matrix))
+            steps.append(self.weight_discount.unsqueeze(-1) * step(steps[-1], matrix))
         return steps
 
     def advantages(self) -> Tensor:
         """E[Â_t | s, a] under μ, `(T, ..., S, A)`: Â_t = R + γ P V̂ − V̂ + γλ P G_{t+1}, G_t = Σ_a μ Â_t, G_T = 0."""
-        discount = self.discount[..., None, None]
+        discount = self.mdp.discount[..., None, None]
+        carry = discount * self.gae_lambda[..., None, None]
         ahead = torch.einsum("...sat,...t->...sa", self.mdp.transitions, self.baseline)
         error = self.mdp.rewards + discount * ahead - self.baseline.unsqueeze(-1)
         steps = [error]
         for _ in range(self.horizon - 1):
             gain = (self.behaviour * steps[-1]).sum(-1)
             ahead = torch.einsum("...sat,...t->...sa", self.mdp.transitions, gain)
-            steps.append(error + discount * self.gae_lambda * ahead)
+            steps.append(error + carry * ahead)
         return stack(steps[::-1])
 
     def visited_advantage(self) -> Tensor:

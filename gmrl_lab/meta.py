@@ -7,6 +7,7 @@ By automatic differentiation with the stop-gradient splice, and by Proposition 3
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -77,6 +78,7 @@ def meta_gradient(
         _check_shared(inner, hessian)
         streams["hessian"] = clone(streams["inner"])
     together = inner == hessian and (share_samples or not inner.is_random)
+    inner, hessian = begun(inner), begun(hessian)
     theta = _with_grad(task.theta_0(leaf).expand(*leaf.shape[: leaf.ndim - len(task.phi_shape)], *task.theta_shape))
     for k in range(n_inner_steps):
         step = task.inner_update(leaf, theta, hessian, streams["hessian"])
@@ -134,7 +136,7 @@ def product_terms(task: Task, phi: Tensor, n_inner_steps: int = 1, inner_lr: flo
     start = task.theta_0(phi).detach().expand(*batch, *task.theta_shape)
     path, jacobians, factors = [start], [], []
     for k in range(n_inner_steps):
-        step, by_phi, by_theta = _jacobians(update, phi, path[-1], n_phi, n_theta)
+        step, by_phi, by_theta = field_jacobians(update, phi, path[-1], n_phi, n_theta)
         eye = torch.eye(by_theta.shape[-1], dtype=phi.dtype, device=phi.device)
         jacobians.append(by_phi)
         factors.append(eye + inner_lr * by_theta)
@@ -145,7 +147,7 @@ def product_terms(task: Task, phi: Tensor, n_inner_steps: int = 1, inner_lr: flo
     def initial(phi_: Tensor, theta_: Tensor) -> Tensor:
         return task.theta_0(phi_).expand_as(theta_).flatten(-n_theta)
 
-    _, by_start, _ = _jacobians(initial, phi, start, n_phi, n_theta)
+    _, by_start, _ = field_jacobians(initial, phi, start, n_phi, n_theta)
     ahead, indirect = outer.flatten(-n_theta).unsqueeze(-1), []
     for jacobian, factor in zip(reversed(jacobians), reversed(factors), strict=True):
         indirect.append((inner_lr * jacobian @ ahead).reshape(phi.shape))
@@ -177,6 +179,11 @@ def meta_gradient_by_product(
     """
     found = product_terms(task, phi, n_inner_steps, inner_lr)
     return found if terms else found.total
+
+
+def begun(oracle: Oracle) -> Oracle:
+    """The oracle of one inner loop: one that remembers its steps begins with an empty memory."""
+    return cast(Oracle, oracle.begin()) if hasattr(oracle, "begin") else oracle
 
 
 def check_call(
@@ -258,7 +265,7 @@ def _outer_gradients(task: Task, phi: Tensor, theta: Tensor) -> tuple[Tensor, Te
     return zero(phi) if by_phi is None else by_phi, zero(theta) if by_theta is None else by_theta
 
 
-def _jacobians(
+def field_jacobians(
     update: Callable[[Tensor, Tensor], Tensor], phi: Tensor, theta: Tensor, n_phi: int, n_theta: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """g(φ, θ) flat, and ∂g_b/∂φ_a, ∂g_b/∂θ_a as `(*batch, a, b)`, by one copy of the batch for each output b."""

@@ -68,10 +68,11 @@ class Exact:
 
     def surrogate(self, problem: Problem, generator: Streams | Generators | None = None) -> Tensor:
         """J(φ, θ), `(...)`."""
-        if self.horizon is None or not self.bootstrap:
-            return exact.objective(problem.mdp, problem.logits, self.horizon)
-        terminal = exact.value(problem.mdp, problem.logits.detach())
-        return exact.objective(problem.mdp, problem.logits, self.horizon, terminal)
+        terminal = None
+        if self.horizon is not None and self.bootstrap:
+            terminal = exact.value(problem.mdp, problem.logits.detach())
+        objective = exact.objective(problem.mdp, problem.logits, self.horizon, terminal)
+        return objective - _through_weights(problem, self.horizon, terminal) if problem.fixed_weights else objective
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +154,8 @@ class Sampled:
             next_value=along[..., 1:],
             discount=problem.mdp.discount,
             behaviour_log_prob=behaviour,
-            gae_lambda=self.gae_lambda,
+            gae_lambda=self.gae_lambda if problem.gae_lambda is None else problem.gae_lambda,
+            weight=_weights(problem.mdp.discount.detach(), self.horizon) if problem.fixed_weights else None,
         )
 
 
@@ -190,13 +192,15 @@ class Expected:
         """The expectation of the estimator's surrogate, `(...)`."""
         streams = Streams.of(generator, "Expected with value noise") if self.is_random else None
         values = _values(self._mean_baseline(), problem, self.grad_baseline, streams, 1)
+        own = {"fixed_weights": True} if problem.fixed_weights else {}  # a third party's estimator may not know it
         return self.estimator.expected_surrogate(
             problem.mdp,
             problem.logits,
             behaviour=problem.logits.detach().softmax(-1),
             baseline=values.squeeze(-2),
             horizon=self.horizon,
-            gae_lambda=self.gae_lambda,
+            gae_lambda=self.gae_lambda if problem.gae_lambda is None else problem.gae_lambda,
+            **own,
         )
 
     def _mean_baseline(self) -> Baseline | None:
@@ -237,6 +241,23 @@ class Perturbed:
             check_like("curvature", self.curvature, "the policy", problem.logits)
             check_trailing("curvature", self.curvature, tuple(problem.logits.shape[-2:]) if self.curvature.ndim else ())
         return self.oracle.surrogate(problem, generator) + (problem.logits**2 * self.curvature).mean((-1, -2))
+
+
+def _through_weights(problem: Problem, horizon: int | None, terminal: Tensor | None) -> Tensor:
+    """Zero, with all derivatives but one: ∂_φ∂_θ is that part of ∂_φ∂_θ J which comes through the weights γᵗ alone.
+
+    Σ_t (γᵗ − ⊥(γᵗ)) Σ_s P(s_t = s) Σ_a π_θ(a|s) A_t(s, a),   with P and A held fixed
+    """
+    chain = exact.chain_of(problem.mdp, problem.logits.detach())
+    visits = chain.occupancy().unsqueeze(0) if horizon is None else chain.visits(horizon)
+    advantage = chain.advantage(horizon, terminal).detach()
+    gained = (problem.logits.softmax(-1) * advantage).sum(-1)
+    return ((visits - visits.detach()) * gained).sum(-1).sum(0)
+
+
+def _weights(discount: Tensor, horizon: int) -> Tensor:
+    """γᵗ, `(..., 1, T)`."""
+    return discount[..., None, None] ** torch.arange(horizon, dtype=discount.dtype, device=discount.device)
 
 
 def _used(baseline: Baseline | None, estimator: Estimator) -> Baseline | None:

@@ -112,13 +112,19 @@ class Panel:
 
 def side_by_side(panels: Sequence[Panel], *, gap: float = 0.09, **layout: object) -> go.Figure:
     """A figure of panels in one row, built in one piece: Plotly's own subplots cost a slider's whole budget of time."""
-    return grid(panels, len(panels), gap=gap, **layout)
+    return _assembled(panels, len(panels), gap, FIGURE_HEIGHT, layout)
 
 
 def grid(
     panels: Sequence[Panel], columns: int, *, gap: float = 0.09, row_height: int = FIGURE_HEIGHT, **layout: object
 ) -> go.Figure:
     """A figure of panels in rows of `columns`; their widths are shares of a row, the legend stands below."""
+    return _assembled(panels, columns, gap, row_height, layout)
+
+
+def _assembled(
+    panels: Sequence[Panel], columns: int, gap: float, row_height: int, layout: Mapping[str, object]
+) -> go.Figure:
     n_rows = -(-len(panels) // columns)
     between = 0.36 / n_rows if n_rows > 1 else 0.0
     pitch = (1 + between) / n_rows
@@ -196,6 +202,17 @@ def error_bars(estimates: Tensor, exact: Tensor) -> list[Trace]:
         _bar("variance", stacked, variance, {"color": OKABE_ITO["sky blue"], "pattern": {"shape": "/"}}),
         _bar("MSE", total, mse, {"color": "#bbbbbb"}),
     ]
+
+
+def by_coordinate(estimates: Tensor, exact: Tensor) -> list[Trace]:
+    """Exact vector and the mean of M estimates ± one standard deviation, coordinates sorted by the exact value."""
+    order = exact.flatten().argsort()
+    truth, trials = exact.flatten()[order], estimates.flatten(1)[:, order]
+    mean, std = trials.mean(0), trials.std(0)
+    x = list(range(len(order)))
+    line: Trace = {"type": "scatter", "mode": "lines", "x": x, "y": truth.tolist(), "name": "exact"}
+    middle, spread = band(x, mean.tolist(), (mean - std).tolist(), (mean + std).tolist(), "mean estimate ± 1 s.d.")
+    return [spread, {**line, "line": {"color": OKABE_ITO["black"], "width": 2}}, middle]
 
 
 def scatter_around(name: str, values: Sequence[float], index: int = 0) -> list[Trace]:

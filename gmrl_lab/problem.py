@@ -18,12 +18,18 @@ class Problem:
     Args:
         mdp: its rewards and discount may carry φ.
         logits: `(..., S, A)`, may carry φ and θ.
+        gae_lambda: λ of the advantage, `(...)`, in place of the oracle's; may carry φ (MGRL). None leaves it to the
+            oracle.
+        fixed_weights: whether the weights γᵗ of the time steps are held fixed where γ carries φ, so that only the
+            return is differentiated (MGRL's "return" derivative).
 
     Taught in lesson 02.
     """
 
     mdp: TabularMDP
     logits: Tensor
+    gae_lambda: Tensor | None = None
+    fixed_weights: bool = False
 
 
 @dataclass(frozen=True)

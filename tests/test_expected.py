@@ -1,13 +1,17 @@
 """Expected surrogates: against all trajectories of a tiny MDP, and what they say about each estimator's bias."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from helpers import (
     ESTIMATORS,
+    WITH_BASELINE,
     batch_of_mdps,
     close,
     derivatives,
     differ,
+    double,
     normal,
     seeded,
     steps_of,
@@ -26,13 +30,20 @@ QUIET = gl.Baseline(noise=0.0)
 
 
 def both(
-    estimator, horizon: int, off_policy: bool, gae_lambda: float, theta: Tensor, rewards: Tensor, baseline: Tensor
+    estimator,
+    horizon: int,
+    off_policy: bool,
+    gae_lambda: float | Tensor,
+    theta: Tensor,
+    rewards: Tensor,
+    baseline: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """The expected surrogate, and the mean of the surrogate over all trajectories of the behaviour policy."""
     behaviour = OTHER if off_policy else THETA
     mdp = TINY.replace(rewards=rewards)
     paths, probability = gl.enumerate_samples(TINY, behaviour, horizon)
-    mean = probability @ estimator.surrogate(steps_of(mdp, theta, paths, baseline, gae_lambda))
+    each = gae_lambda.unsqueeze(-1) if isinstance(gae_lambda, Tensor) else gae_lambda
+    mean = (estimator.surrogate(steps_of(mdp, theta, paths, baseline, each)) * probability).sum(-1)
     expected = estimator.expected_surrogate(
         mdp, theta, behaviour=behaviour.softmax(-1), baseline=baseline, horizon=horizon, gae_lambda=gae_lambda
     )
@@ -61,6 +72,49 @@ def test_expected_surrogate_is_the_mean_over_all_trajectories(
     )
     for got, wanted in zip(expected, mean, strict=True):
         assert (got - wanted).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("horizon", [2, 3])
+@pytest.mark.parametrize("off_policy", [False, True])
+@pytest.mark.parametrize("estimator", WITH_BASELINE, ids=str)
+def test_a_batch_of_lambdas_on_one_mdp_is_the_mean_too(estimator, off_policy: bool, horizon: int) -> None:
+    """As many λ as states, and as steps: a dimension that passed for another would show. With ∂L/∂λ and ∂²L/∂θ∂λ."""
+    found = []
+    for i in range(2):
+        theta, gae_lambda = THETA.clone().requires_grad_(), double([0.2, 0.5, 0.9][:horizon]).requires_grad_()
+        surrogate = both(estimator, horizon, off_policy, gae_lambda, theta, TINY.rewards, BASELINE)[i]
+        assert surrogate.shape == (horizon,)
+        by_theta, by_lambda = torch.autograd.grad(surrogate.sum(), (theta, gae_lambda), create_graph=True)
+        (mixed,) = torch.autograd.grad((by_theta * OTHER).sum(), gae_lambda)
+        found.append([surrogate, by_lambda, mixed])
+    for got, wanted in zip(*found, strict=True):
+        assert (got - wanted).abs().max() < 1e-12
+    assert found[0][2].abs().min() > 1e-6
+
+
+@pytest.mark.parametrize("off_policy", [False, True])
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
+def test_fixed_weights_are_the_mean_too(estimator, off_policy: bool) -> None:
+    """∂L/∂γ and ∂²L/∂θ∂γ through the return alone, against steps whose weights γᵗ carry no graph."""
+    behaviour = OTHER if off_policy else THETA
+    paths, probability = gl.enumerate_samples(TINY, behaviour, 3)
+    found = []
+    for fixed in (True, False, None):
+        theta, discount = THETA.clone().requires_grad_(), TINY.discount.clone().requires_grad_()
+        mdp = TINY.replace(discount=discount)
+        if fixed is None:
+            weight = discount.detach() ** torch.arange(3)
+            surrogate = probability @ estimator.surrogate(
+                replace(steps_of(mdp, theta, paths, BASELINE, 0.7), weight=weight)
+            )
+        else:
+            surrogate = estimator.expected_surrogate(mdp, theta, behaviour.softmax(-1), BASELINE, 3, 0.7, fixed)
+        kwargs = {"create_graph": True, "materialize_grads": True}
+        by_theta, by_discount = torch.autograd.grad(surrogate, (theta, discount), **kwargs)
+        mixed = torch.autograd.grad((by_theta * OTHER).sum(), discount, materialize_grads=True)[0]
+        found.append(torch.stack([surrogate, by_discount, mixed]).detach())
+    assert (found[0] - found[2]).abs().max() < 1e-12
+    assert differ(found[1], found[2])
 
 
 @pytest.mark.parametrize(("horizon", "off_policy", "gae_lambda"), CASES)

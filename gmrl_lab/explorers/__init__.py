@@ -1,5 +1,6 @@
 """Interactive explorers: a settings dataclass, a pure `compute`, a pure `draw`, and `Explorer` to wire them."""
 
+from gmrl_lab.explorers.composition import compositional
 from gmrl_lab.explorers.controls import (
     Controls,
     choice,
@@ -16,6 +17,9 @@ from gmrl_lab.explorers.decomposition import maml_decomposition
 from gmrl_lab.explorers.explorer import Explorer
 from gmrl_lab.explorers.figures import show
 from gmrl_lab.explorers.first_order import policy_gradient
+from gmrl_lab.explorers.framework import unified_framework
+from gmrl_lab.explorers.hessian_bias import hessian_bias
+from gmrl_lab.explorers.two_targets import two_targets
 from gmrl_lab.plots import DASHES, MARKERS, OKABE_ITO, base_layout, line_style
 
 __all__ = [
@@ -26,6 +30,8 @@ __all__ = [
     "Explorer",
     "base_layout",
     "choice",
+    "compositional",
+    "hessian_bias",
     "integer",
     "line_style",
     "log_slider",
@@ -38,4 +44,6 @@ __all__ = [
     "steps",
     "switch",
     "toggles",
+    "two_targets",
+    "unified_framework",
 ]

@@ -20,6 +20,8 @@ function nameControl(box, name) {
     set(handle, "aria-valuetext", box.querySelector(".widget-readout")?.textContent ?? "")
   }
   for (const input of box.querySelectorAll("select, input")) set(input, "aria-label", name)
+  // Else JupyterLab takes a list's keys for its own: arrows move between cells, and m turns the cell into text.
+  for (const list of box.querySelectorAll("select")) set(list, "data-lm-suppress-shortcuts", "")
   if (box.querySelector("button")) { set(box, "role", "group"); set(box, "aria-label", name) }
   if (box.querySelector(".progress-bar")) { set(box, "role", "progressbar"); set(box, "aria-label", name) }
 }

@@ -13,7 +13,7 @@ import gmrl_lab as gl
 from gmrl_lab.explorers.controls import choice, log_slider, powers_of_two, slider, steps, toggles
 from gmrl_lab.explorers.explorer import Explorer
 from gmrl_lab.oracles import Oracle
-from gmrl_lab.plots import OKABE_ITO, Panel, Trace, band, error_bars, scatter_around, side_by_side
+from gmrl_lab.plots import Panel, Trace, by_coordinate, error_bars, scatter_around, side_by_side
 
 ESTIMATORS = {"AD": "AD()", "LVC": "LVC()", "DiCE": "DiCE()", "Loaded DiCE": "LoadedDiCE()", "TayPO-2": "TayPO2()"}
 """Name in the list → constructor in `gmrl_lab`."""
@@ -92,7 +92,12 @@ def compute(settings: Settings, seed: int) -> Iterator[tuple[float, Result]]:
 def draw(result: Result) -> tuple[go.Figure, str]:
     """Truth and estimate by coordinate; bias² + variance = MSE; accuracy of each trial; and one line of text."""
     panels = [
-        Panel("Meta-gradient by coordinate", _coordinates(result), 5, {"title": {"text": _SORTED}, "range": [-1, 100]}),
+        Panel(
+            "Meta-gradient by coordinate",
+            by_coordinate(result.estimates, result.exact),
+            5,
+            {"title": {"text": _SORTED}, "range": [-1, 100]},
+        ),
         Panel("Error, relative to ‖∇‖²", error_bars(result.estimates, result.exact), 2),
         Panel("Accuracy of each trial", _accuracies(result), 2.6, _KINDS, {"range": [-1.05, 1.05]}),
     ]
@@ -173,16 +178,6 @@ def _piece(settings: Settings) -> int:
     calls = [settings.n_inner_steps, settings.n_inner_steps, 1]
     sampled = sum(n for n, part in zip(calls, settings.parts, strict=True) if part == "S")
     return max(2, min(settings.n_trials, FIRST_TRAJECTORIES // (sampled * settings.n_trajectories + 20)))
-
-
-def _coordinates(result: Result) -> list[Trace]:
-    order = result.exact.flatten().argsort()
-    truth = result.exact.flatten()[order]
-    mean, std = result.estimates.mean(0).flatten()[order], result.estimates.std(0).flatten()[order]
-    x = list(range(len(order)))
-    line: Trace = {"type": "scatter", "mode": "lines", "x": x, "y": truth.tolist(), "name": "exact"}
-    middle, spread = band(x, mean.tolist(), (mean - std).tolist(), (mean + std).tolist(), "mean estimate ± 1 s.d.")
-    return [spread, {**line, "line": {"color": OKABE_ITO["black"], "width": 2}}, middle]
 
 
 def _accuracies(result: Result) -> list[Trace]:

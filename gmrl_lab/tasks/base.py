@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gmrl_lab._tensors import broadcast_shapes
+from gmrl_lab.exact import check_theta
 from gmrl_lab.mdp import TabularMDP
 from gmrl_lab.oracles import Oracle
 from gmrl_lab.problem import Problem
@@ -74,12 +76,12 @@ class TabularTask(Task):
     @property
     def phi_shape(self) -> tuple[int, ...]:
         """(S, A)."""
-        return (self.mdp.n_states, self.mdp.n_actions)
+        return self.theta_shape
 
     @property
     def theta_shape(self) -> tuple[int, ...]:
         """(S, A)."""
-        return self.phi_shape
+        return (self.mdp.n_states, self.mdp.n_actions)
 
     @property
     def batch_shape(self) -> torch.Size:
@@ -90,3 +92,26 @@ class TabularTask(Task):
     def like(self) -> Tensor:
         """The MDP's transitions."""
         return self.mdp.transitions
+
+    def outer(self, phi: Tensor, theta: Tensor) -> Problem:
+        """The MDP itself, under the policy of θ."""
+        return Problem(self.mdp, theta)
+
+
+@dataclass(frozen=True, eq=False)
+class GivenStartTask(TabularTask):
+    """A tabular task whose inner loop starts at given logits `initial_theta` `(..., S, A)`, whatever φ is."""
+
+    initial_theta: Tensor
+
+    def __post_init__(self) -> None:
+        check_theta(self.mdp, self.initial_theta, "initial_theta")
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        """That of the MDP and of θ⁰ together."""
+        return broadcast_shapes(self.mdp.batch_shape, self.initial_theta.shape[:-2])
+
+    def theta_0(self, phi: Tensor) -> Tensor:
+        """θ⁰, free of φ."""
+        return self.initial_theta.detach()

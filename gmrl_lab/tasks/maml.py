@@ -27,7 +27,3 @@ class MAML(TabularTask):
     def inner(self, phi: Tensor, theta: Tensor) -> Problem:
         """The MDP under the policy of θ."""
         return Problem(self.mdp, theta)
-
-    def outer(self, phi: Tensor, theta: Tensor) -> Problem:
-        """The MDP under the policy of θ."""
-        return Problem(self.mdp, theta)

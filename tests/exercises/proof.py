@@ -12,8 +12,13 @@ from gmrl_lab.checks import Exercise, Question, check, find
 Function = Callable[..., Any]
 
 
-def prove(exercise_id: str, right: Sequence[Function], wrong: Mapping[str, Sequence[Function]]) -> None:
-    """Prove all three for one exercise. `wrong` maps the name of each known mistake to answers that make it."""
+def prove(
+    exercise_id: str, right: Sequence[Function], wrong: Mapping[str, Sequence[Function]], *, constant: float = 0.7
+) -> None:
+    """Prove all three for one exercise. `wrong` maps the name of each known mistake to answers that make it.
+
+    `constant`, added to a right answer, spoils it; 0 where only derivatives count.
+    """
     exercise = find(exercise_id)
     assert isinstance(exercise, Exercise)
     for answer in right:
@@ -31,10 +36,10 @@ def prove(exercise_id: str, right: Sequence[Function], wrong: Mapping[str, Seque
             hints[name] = verdict.message
     assert len(set(hints.values())) == len(hints), "two mistakes share a hint"
     assert all("?" in hint for hint in hints.values()), "a hint asks the next question"
-    prove_garbage(exercise_id, right[0])
+    prove_garbage(exercise_id, right[0], constant)
 
 
-def prove_garbage(exercise_id: str, right: Function) -> None:
+def prove_garbage(exercise_id: str, right: Function, constant: float = 0.7) -> None:
     """Answers of the wrong kind are rejected, each with a message that says what is the matter."""
 
     def raises(*args: object) -> None:
@@ -62,8 +67,9 @@ def prove_garbage(exercise_id: str, right: Function) -> None:
         (lambda *args: tensor(*args).unsqueeze(0), "shape"),
         (lambda *args: tensor(*args).float(), "torch.float32"),
         (lambda *args: tensor(*args) * torch.nan, "nan"),
-        (lambda *args: tensor(*args) + 0.7, "expected"),
     ]
+    if constant:
+        garbage.append((lambda *args: tensor(*args) + constant, "expected"))
     for answer, words in garbage:
         verdict = check(exercise_id, answer)
         assert not verdict.passed, answer

@@ -1,0 +1,113 @@
+"""Two-player matrix games that are played again and again, as tabular MDPs with joint actions.
+
+Each player's policy remembers one round: five logits of COOPERATE, for the start and for what was just played, own
+action first: (start, CC, CD, DC, DD). Seen by either player a game is an MDP with five states and four joint actions
+whose policy is the joint one, so that nothing has to be solved or sampled in a way of its own.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gmrl_lab import exact
+from gmrl_lab._validate import check_finite, check_like, check_trailing
+from gmrl_lab.mdp import TabularMDP
+from gmrl_lab.problem import Problem
+
+START, CC, CD, DC, DD = range(5)
+"""States of a player: what both just played, own action first. CC … DD less one are the joint actions."""
+AS_THE_OTHER_SEES = (START, CC, DC, CD, DD)
+"""The same states for the other player, whose own action comes first as well: CD and DC change places."""
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class MatrixGame:
+    """A 2 x 2 game repeated for ever, with memory-one policies.
+
+    Args:
+        payoff_1: of player 1, `(..., 2, 2)`: rows are its own action (COOPERATE, DEFECT), columns the other's.
+        payoff_2: of player 2, in the same order: rows are player 1's action.
+        discount: γ in [0, 1), a float or `(...)`.
+
+    Raises:
+        ValueError: if a payoff is no finite table of two by two, or the discount is out of range.
+
+    Taught in lessons 03 and 11.
+    """
+
+    mdps: tuple[TabularMDP, TabularMDP]
+    """The game as each player sees it: states (start, CC, CD, DC, DD) and joint actions (CC, CD, DC, DD), own first."""
+
+    def __init__(self, payoff_1: Tensor, payoff_2: Tensor, discount: float | Tensor = 0.96) -> None:
+        for name, payoff in (("payoff_1", payoff_1), ("payoff_2", payoff_2)):
+            check_trailing(name, payoff, (2, 2))
+            check_finite(name, payoff)
+        check_like("payoff_2", payoff_2, "payoff_1", payoff_1)
+        own = (payoff_1, payoff_2.transpose(-1, -2))
+        self.__dict__["mdps"] = tuple(_as_mdp(payoff, discount) for payoff in own)
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        """Leading dimensions of payoffs and discount."""
+        return self.mdps[0].batch_shape
+
+    def problems(self, theta_1: Tensor, theta_2: Tensor) -> tuple[Problem, Problem]:
+        """The game as each player's `Problem`: its MDP, with the joint policy of both as logits.
+
+        Args:
+            theta_1, theta_2: logits of COOPERATE, `(..., 5)`, each player's own action first.
+
+        Raises:
+            ValueError: if either is not finite, or has another shape, dtype or device than the game.
+
+        Taught in lesson 03.
+        """
+        for name, theta in (("theta_1", theta_1), ("theta_2", theta_2)):
+            check_trailing(name, theta, (5,))
+            check_like(name, theta, "the game", self.mdps[0].transitions)
+            check_finite(name, theta)
+        first, second = self.mdps
+        return Problem(first, _joint(theta_1, theta_2)), Problem(second, _joint(theta_2, theta_1))
+
+    def value(self, theta_1: Tensor, theta_2: Tensor) -> tuple[Tensor, Tensor]:
+        """Expected discounted sums of both players' payoffs, each `(...)`; arguments and errors as for `problems`.
+
+            V^i = E Σ_t γᵗ r^i_t
+
+        Two that always defect in the prisoner's dilemma get −2/(1 − γ) each.
+
+        Taught in lesson 03.
+        """
+        first, second = self.problems(theta_1, theta_2)
+        return exact.objective(first.mdp, first.logits), exact.objective(second.mdp, second.logits)
+
+
+def IPD(discount: float | Tensor = 0.96, dtype: torch.dtype = torch.float64) -> MatrixGame:
+    """The iterated prisoner's dilemma: CC −1/−1, CD −3/0, DC 0/−3, DD −2/−2 (the paper's Table 3).
+
+    Args:
+        discount: γ.
+        dtype: of the payoffs, and so of everything that follows.
+
+    Raises:
+        ValueError: if γ is outside [0, 1).
+
+    Taught in lesson 03.
+    """
+    payoff = torch.tensor([[-1.0, -3.0], [0.0, -2.0]], dtype=dtype)
+    return MatrixGame(payoff, payoff.mT, discount)
+
+
+def _as_mdp(payoff: Tensor, discount: float | Tensor) -> TabularMDP:
+    """States (start, CC, CD, DC, DD); joint action a leads to state a + 1 and pays the same wherever it is played."""
+    to_state = torch.eye(5, dtype=payoff.dtype, device=payoff.device)[1:]
+    rewards = payoff.flatten(-2).unsqueeze(-2).expand(*payoff.shape[:-2], 5, 4)
+    return TabularMDP(to_state.expand(5, 4, 5), rewards, discount, START)
+
+
+def _joint(own: Tensor, other: Tensor) -> Tensor:
+    """log π(own) + log π(other) of the joint actions in each state, `(..., 5, 4)`, as the owner sees them."""
+    seen = other[..., AS_THE_OTHER_SEES]
+    mine, theirs = (torch.stack([x, -x], -1).mul(0.5).log_softmax(-1) for x in (own, seen))
+    return (mine.unsqueeze(-1) + theirs.unsqueeze(-2)).flatten(-2)

@@ -10,7 +10,6 @@ from typing import Annotated, Literal
 import tyro
 
 from gmrl_lab import paper
-from gmrl_lab.paper.drawing import draw
 from gmrl_lab.paper.shipped import save
 
 DEFAULT_CACHE = Path(".cache", "gmrl_lab")
@@ -27,8 +26,8 @@ class Figure:
     An interrupted run goes on where it stopped: each finished cell is kept in --cache.
     """
 
-    number: Annotated[Literal["1", "2", "5", "6", "7", "8", "all"], tyro.conf.Positional]
-    """Its number in the paper."""
+    number: Annotated[Literal["1", "2", "5", "6", "7", "8", "noise", "training", "all"], tyro.conf.Positional]
+    """Its number in the paper; "noise" and "training" are beyond it; "all" is all that have a number."""
     scale: Literal["paper", "class", "ci"] = "paper"
     """As published; for a room that waits; to see that it runs."""
     out: Path | None = None
@@ -37,8 +36,8 @@ class Figure:
     """File for the picture, which opens in a browser; with "all", a folder."""
     seed: int = 0
     """Of all random numbers but the MDPs', which are numbered."""
-    jobs: int = -1
-    """Worker processes; -1 for one per processor core."""
+    jobs: int = 0
+    """Worker processes; 0 for one per processor core, or for one alone at scale "ci", where starting them costs more."""
     cache: Path | None = DEFAULT_CACHE
     """Folder of finished cells; None keeps none."""
     table: paper.Table2 = field(default_factory=paper.Table2)
@@ -46,10 +45,10 @@ class Figure:
 
     def __call__(self, command: Sequence[str]) -> None:
         """Compute, save, and say where everything is."""
-        run = paper.Run(self.scale, self.seed, self.cache, self.jobs)
+        run = paper.Run(self.scale, self.seed, self.cache, self.jobs or (1 if self.scale == "ci" else -1))
         for number in paper.FIGURES if self.number == "all" else (self.number,):
-            table = paper.FIGURES[number](run, self.table)
-            print(f"Figure {number}: {len(table)} rows, {table['mdp'].nunique()} MDPs")
+            table = {**paper.FIGURES, **paper.BEYOND}[number](run, self.table)
+            print(f"Figure {number}: {len(table)} rows")
             for verdict in paper.verdicts(number, table):
                 print(f"  {verdict}")
             if out := self._path(self.out, f"figure_{number}.parquet"):
@@ -58,7 +57,7 @@ class Figure:
             if html := self._path(self.html, f"figure_{number}.html"):
                 html.parent.mkdir(parents=True, exist_ok=True)
                 temporary = html.with_name(f".{html.name}.part")
-                draw(number, table).write_html(temporary)
+                paper.draw(number, table).write_html(temporary)
                 os.replace(temporary, html)
                 print(f"  picture: {html}")
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gmrl_lab._validate import bad, check_finite
-from gmrl_lab.meta import EXACT, ROLES, check_call
+from gmrl_lab.meta import EXACT, ROLES, begun, check_call
 from gmrl_lab.oracles import Oracle
 from gmrl_lab.seeding import Generators, Streams, clone, spawn_roles
 from gmrl_lab.tasks import Task
@@ -54,11 +54,11 @@ def permutations(
     streams = spawn_roles(generator, ROLES)
     found: dict[str, Tensor] = {}
     for inner in sorted({name[0] for name in parts}):
-        path = _path(task, leaf.detach(), n_inner_steps, inner_lr, oracles[inner], clone(streams["inner"]))
+        path = _path(task, leaf.detach(), n_inner_steps, inner_lr, begun(oracles[inner]), clone(streams["inner"]))
         outers = {name[2] for name in parts if name[0] == inner}
         ends = {outer: _outer(task, leaf, path[-1], oracles[outer], clone(streams["outer"])) for outer in outers}
         for hessian in sorted({name[1] for name in parts if name[0] == inner}):
-            theta = _graph(task, leaf, path, inner_lr, oracles[hessian], clone(streams["hessian"]))
+            theta = _graph(task, leaf, path, inner_lr, begun(oracles[hessian]), clone(streams["hessian"]))
             for name in (name for name in parts if name[:2] == inner + hessian):
                 direct, ahead = ends[name[2]]
                 (through,) = torch.autograd.grad(theta, leaf, ahead, retain_graph=True, allow_unused=True)
@@ -91,9 +91,7 @@ def _graph(
     return theta
 
 
-def _outer(
-    task: Task, leaf: Tensor, theta: Tensor, oracle: Oracle, streams: Streams | None
-) -> tuple[Tensor, Tensor]:
+def _outer(task: Task, leaf: Tensor, theta: Tensor, oracle: Oracle, streams: Streams | None) -> tuple[Tensor, Tensor]:
     """∇_φ J^Out and ∇_θ J^Out at θ^K."""
     theta = theta.clone().requires_grad_()
     surrogate = oracle.surrogate(task.outer(leaf, theta), streams)

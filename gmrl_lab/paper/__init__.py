@@ -1,18 +1,40 @@
 """The paper's experiments: its tables as dataclasses, its figures as functions from a scale to a tidy table."""
 
-from gmrl_lab.paper.figures import FIGURES, Run, figure_1, figure_2, figure_5, figure_6, figure_7, figure_8
+from gmrl_lab.paper.drawing import draw
+from gmrl_lab.paper.figures import (
+    BEYOND,
+    FIGURES,
+    Run,
+    figure_1,
+    figure_2,
+    figure_5,
+    figure_6,
+    figure_7,
+    figure_8,
+    training,
+    value_noise,
+)
 from gmrl_lab.paper.settings import SCALES, Scale, Table2
+from gmrl_lab.paper.shipped import shipped
+from gmrl_lab.paper.verdicts import Verdict, verdicts
 
 __all__ = [
+    "BEYOND",
     "FIGURES",
     "SCALES",
     "Run",
     "Scale",
     "Table2",
+    "Verdict",
+    "draw",
     "figure_1",
     "figure_2",
     "figure_5",
     "figure_6",
     "figure_7",
     "figure_8",
+    "shipped",
+    "training",
+    "value_noise",
+    "verdicts",
 ]

@@ -114,9 +114,7 @@ def injected_error(*, curvature: float, n_draws: int, seed: int, **table2: float
 @lru_cache(maxsize=8)
 def mdps(table: Table2) -> gl.TabularMDP:
     """MDPs 0 … n − 1, each from the seed of its number: the same whatever else is drawn."""
-    return gl.random_mdp(
-        table.n_states, table.n_actions, table.discount, table.concentration, seed=range(table.n_mdps)
-    )
+    return gl.random_mdp(table.n_states, table.n_actions, table.discount, table.concentration, seed=range(table.n_mdps))
 
 
 def _zeros(table: Table2) -> Tensor:

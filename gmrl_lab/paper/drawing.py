@@ -1,15 +1,15 @@
 """Tables of the paper's figures → pictures, each with 95% intervals over MDPs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from scipy import stats
 
 from gmrl_lab._validate import check_choice
+from gmrl_lab.paper.statistics import interval
 from gmrl_lab.permutations import SAMPLED_PARTS
-from gmrl_lab.plots import Panel, Trace, grid, line_style
+from gmrl_lab.plots import Panel, Trace, band, grid, line_style
 
 LABELS = {
     "n_trajectories": "|τ|",
@@ -26,20 +26,10 @@ GEOMETRIC = ("covariance_trace", "sum_of_std")
 """Positive columns that span decades: their means are taken of the logarithm."""
 
 
-def interval(values: Sequence[float] | pd.Series) -> tuple[float, float]:
-    """Mean of independent values and the half-width of its 95% interval (Student's t); NaN for a single one."""
-    known = np.asarray(values, dtype=float)
-    known = known[~np.isnan(known)]
-    if len(known) < 2:
-        return (float(known.mean()) if len(known) else np.nan), np.nan
-    half = stats.t.ppf(0.975, len(known) - 1) * known.std(ddof=1) / len(known) ** 0.5
-    return float(known.mean()), float(half)
-
-
 def curve(table: pd.DataFrame, x: str, y: str) -> pd.DataFrame:
     """Mean over MDPs of `y` at each `x`, and the ends of its 95% interval: columns x, mean, low, high.
 
-    A positive quantity that spans decades, such as a variance, gets the geometric mean and an interval of its logarithm.
+    A positive quantity that spans decades, such as a variance, gets the geometric mean and its interval.
     """
     rows = []
     for at, group in table.groupby(x, sort=True):
@@ -76,7 +66,7 @@ def draw(figure: str, table: pd.DataFrame) -> go.Figure:
     """The picture of a figure's table.
 
     Args:
-        figure: its number, "1", "2", "5", "6", "7" or "8".
+        figure: its number, "1", "2", "5", "6", "7" or "8"; or "noise" or "training".
         table: what `figure_1` … `figure_8` returned, or a part of it.
 
     Raises:
@@ -106,14 +96,14 @@ def _figure_2(table: pd.DataFrame) -> go.Figure:
     for letter, (x, title) in axes.items():
         part = table[table["panel"] == letter]
         readings = {"as published: mean of 10 trials": "published_bias_squared", "debiased": "bias_squared"}
-        traces = [
-            line(part, x, y, name, i, legend=letter == "a") for i, (name, y) in enumerate(readings.items())
-        ]
+        traces = [line(part, x, y, name, i, legend=letter == "a") for i, (name, y) in enumerate(readings.items())]
         panels.append(Panel(title, traces, x=_axis(x), y={"title": {"text": "‖bias‖²"}, "type": "log"}))
     part = table[table["panel"] == "d"].assign(α=lambda d: "α = " + d["inner_lr"].map("{:g}".format))
     error = part.assign(hessian_error=part.groupby("curvature")["hessian_error"].transform("mean"))
     traces = lines(error, "hessian_error", "bias", "α", legend=True)
-    panels.append(Panel("(d) injected Hessian error", traces, x=_axis("hessian_error"), y={"title": {"text": "‖bias‖"}}))
+    panels.append(
+        Panel("(d) injected Hessian error", traces, x=_axis("hessian_error"), y={"title": {"text": "‖bias‖"}})
+    )
     return grid(panels, 2)
 
 
@@ -121,7 +111,7 @@ def _permutations(x: str) -> Callable[[pd.DataFrame], go.Figure]:
     """Figures 5, 6, 7: a column for each way to sample, accuracy above variance."""
 
     def drawn(table: pd.DataFrame) -> go.Figure:
-        panels = []
+        panels: list[Panel] = []
         for y in ("pearson", "covariance_trace"):
             for parts in (name for name in SAMPLED_PARTS if name in set(table["parts"])):
                 traces = lines(table[table["parts"] == parts], x, y, "estimator", legend=not panels)
@@ -140,6 +130,30 @@ def _figure_8(table: pd.DataFrame) -> go.Figure:
             part = _attached(table[table["estimator"] == estimator])
             panels.append(_by_sample_size(part, y, f"LIRPG, {estimator}", legend=not panels))
     return grid(panels, len(panels) // 2)
+
+
+def _noise(table: pd.DataFrame) -> go.Figure:
+    panels = []
+    for estimator in dict.fromkeys(table["estimator"]):
+        part = table[table["estimator"] == estimator]
+        named = part.assign(noise="noise " + part["value_noise"].map("{:g}".format))
+        traces = lines(named, "n_trajectories", "pearson", "noise", legend=not panels)
+        panels.append(Panel(f"{estimator}, ESE", traces, x=_axis("n_trajectories"), y=_axis("pearson")))
+    return grid(panels, 2)
+
+
+def _training(table: pd.DataFrame) -> go.Figure:
+    panels = []
+    for (algorithm, steps), part in table.groupby(["algorithm", "n_inner_steps"], sort=False):
+        traces = []
+        for i, estimator in enumerate(dict.fromkeys(part["estimator"])):
+            at = curve(part[part["estimator"] == estimator], "outer_step", "meta_objective")
+            columns = [at[name].tolist() for name in ("outer_step", "mean", "low", "high")]
+            middle, spread = band(*columns, str(estimator), i)
+            traces += [spread, middle | {"legendgroup": str(estimator), "showlegend": not panels}]
+        x: dict[str, object] = {"title": {"text": "outer step"}}
+        panels.append(Panel(f"{algorithm}, K = {steps}", traces, x=x, y={"title": {"text": "J<sup>K</sup>(φ)"}}))
+    return grid(panels, 2)
 
 
 def _by_sample_size(table: pd.DataFrame, y: str, title: str, *, legend: bool) -> Panel:
@@ -171,4 +185,6 @@ _DRAWINGS: dict[str, Callable[[pd.DataFrame], go.Figure]] = {
     "6": _permutations("inner_lr"),
     "7": _permutations("n_inner_steps"),
     "8": _figure_8,
+    "noise": _noise,
+    "training": _training,
 }

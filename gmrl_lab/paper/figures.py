@@ -9,8 +9,8 @@ import pandas as pd
 
 from gmrl_lab._validate import check_choice, check_whole
 from gmrl_lab.paper import cells
-from gmrl_lab.paper.training import ALGORITHMS, meta_training
 from gmrl_lab.paper.settings import SCALES, Scale, Table2
+from gmrl_lab.paper.training import ALGORITHMS, meta_training
 from gmrl_lab.permutations import SAMPLED_PARTS
 from gmrl_lab.sweep import Scalar, sweep
 
@@ -60,35 +60,36 @@ class Run:
         names, values = list(axes), product(*axes.values())
         grid = [base | dict(zip(names, point, strict=True)) for point in values]
         paired = [name for name in PAIRED if name in grid[0]]
-        options = {"cache": self.cache, "n_jobs": self.n_jobs, "progress": self.progress}
-        return sweep(cell, grid, seed=self.seed, paired=paired, **options)
+        return sweep(
+            cell, grid, seed=self.seed, paired=paired, cache=self.cache, n_jobs=self.n_jobs, progress=self.progress
+        )
 
 
-PAPER = Run()
+PAPER, TABLE_2 = Run(), Table2()
 """Everything as published, without a cache."""
 
 
-def figure_1(run: Run = PAPER, table: Table2 = Table2()) -> pd.DataFrame:
+def figure_1(run: Run = PAPER, table: Table2 = TABLE_2) -> pd.DataFrame:
     """Accuracy against sample size for MAML, panels (a, b), and against inner steps for LIRPG, panels (c, d)."""
     size = run.size
-    axes = {"estimator": ("LVC", "AD"), "n_trajectories": size.sample_sizes, "parts": ("SEE ESE SSE",)}
+    axes: Axes = {"estimator": ("LVC", "AD"), "n_trajectories": size.sample_sizes, "parts": ("SEE ESE SSE",)}
     above = run.sweep(cells.maml, _with_trials(run, table), axes)
     below = figure_8(run, table)
     return pd.concat([_panel(above, {"LVC": "a", "AD": "b"}), _panel(below, {"LVC": "c", "AD": "d"})])
 
 
-def figure_2(run: Run = PAPER, table: Table2 = Table2()) -> pd.DataFrame:
+def figure_2(run: Run = PAPER, table: Table2 = TABLE_2) -> pd.DataFrame:
     """Bias against K (a), α (b) and |τ| (c) with sampled inner updates, and against an injected Hessian error (d)."""
     size = run.size
     many = replace(table, n_trials=size.bias_trials)
-    slow = {"inner_lr": (3.0,)}
-    panels = {
-        "a": slow | {"n_trajectories": (32,), "n_inner_steps": size.inner_steps},
+    slow: Axes = {"inner_lr": (3.0,)}
+    panels: dict[str, Axes] = {
+        "a": {**slow, "n_trajectories": (32,), "n_inner_steps": size.inner_steps},
         "b": {"inner_lr": size.inner_lrs, "n_trajectories": (32,), "n_inner_steps": (size.inner_steps[-1],)},
-        "c": slow | {"n_trajectories": size.sample_sizes, "n_inner_steps": (2,)},
+        "c": {**slow, "n_trajectories": size.sample_sizes, "n_inner_steps": (2,)},
     }
     found = [run.sweep(cells.compositional_bias, many, axes).assign(panel=name) for name, axes in panels.items()]
-    wrong = {
+    wrong: Axes = {
         "curvature": size.curvatures,
         "inner_lr": (3.0, 3.5, 4.0, 4.5),
         "n_inner_steps": (2,),
@@ -97,31 +98,27 @@ def figure_2(run: Run = PAPER, table: Table2 = Table2()) -> pd.DataFrame:
     return pd.concat([*found, run.sweep(cells.injected_error, table, wrong).assign(panel="d")], ignore_index=True)
 
 
-def figure_5(run: Run = PAPER, table: Table2 = Table2()) -> pd.DataFrame:
+def figure_5(run: Run = PAPER, table: Table2 = TABLE_2) -> pd.DataFrame:
     """MAML: all seven ways to sample, all four estimators, against sample size."""
-    axes = {"estimator": ESTIMATORS, "n_trajectories": run.size.sample_sizes, "parts": (ALL_PARTS,)}
+    axes: Axes = {"estimator": ESTIMATORS, "n_trajectories": run.size.sample_sizes, "parts": (ALL_PARTS,)}
     return run.sweep(cells.maml, _with_trials(run, table), axes)
 
 
-def figure_6(run: Run = PAPER, table: Table2 = Table2()) -> pd.DataFrame:
+def figure_6(run: Run = PAPER, table: Table2 = TABLE_2) -> pd.DataFrame:
     """MAML: all seven ways to sample, all four estimators, against the inner step size at K = 5, |τ| = 32."""
-    axes = {"estimator": ESTIMATORS, "inner_lr": run.size.inner_lrs, "n_inner_steps": (5,)}
-    return run.sweep(
-        cells.maml, _with_trials(run, table), axes | {"n_trajectories": (32,), "parts": (ALL_PARTS,)}
-    )
+    axes: Axes = {"estimator": ESTIMATORS, "inner_lr": run.size.inner_lrs, "n_inner_steps": (5,)}
+    return run.sweep(cells.maml, _with_trials(run, table), {**axes, "n_trajectories": (32,), "parts": (ALL_PARTS,)})
 
 
-def figure_7(run: Run = PAPER, table: Table2 = Table2()) -> pd.DataFrame:
+def figure_7(run: Run = PAPER, table: Table2 = TABLE_2) -> pd.DataFrame:
     """MAML: all seven ways to sample, all four estimators, against the number of inner steps at |τ| = 32."""
-    axes = {"estimator": ESTIMATORS, "n_inner_steps": run.size.inner_steps}
-    return run.sweep(
-        cells.maml, _with_trials(run, table), axes | {"n_trajectories": (32,), "parts": (ALL_PARTS,)}
-    )
+    axes: Axes = {"estimator": ESTIMATORS, "n_inner_steps": run.size.inner_steps}
+    return run.sweep(cells.maml, _with_trials(run, table), {**axes, "n_trajectories": (32,), "parts": (ALL_PARTS,)})
 
 
-def figure_8(run: Run = PAPER, table: Table2 = Table2()) -> pd.DataFrame:
+def figure_8(run: Run = PAPER, table: Table2 = TABLE_2) -> pd.DataFrame:
     """LIRPG: accuracy and variance against the inner steps, for sampled Jacobians and Hessians (ESE)."""
-    axes = {
+    axes: Axes = {
         "estimator": ("LVC", "AD", "Loaded DiCE"),
         "n_inner_steps": tuple(k for k in run.size.inner_steps if k <= 5),
         "n_trajectories": tuple(n for n in run.size.sample_sizes if n >= 16),
@@ -131,15 +128,15 @@ def figure_8(run: Run = PAPER, table: Table2 = Table2()) -> pd.DataFrame:
     return run.sweep(cells.lirpg, _with_trials(run, table), axes)
 
 
-def value_noise(run: Run = PAPER, table: Table2 = Table2()) -> pd.DataFrame:
+def value_noise(run: Run = PAPER, table: Table2 = TABLE_2) -> pd.DataFrame:
     """Beyond the paper: Figure 1(a, b)'s ESE against the noise on the value baseline, which makes AD's plateau."""
-    axes = {"estimator": ("LVC", "AD"), "value_noise": (0.0, 0.25, 0.5, 1.0), "parts": ("ESE",)}
-    return run.sweep(cells.maml, _with_trials(run, table), axes | {"n_trajectories": run.size.sample_sizes})
+    axes: Axes = {"estimator": ("LVC", "AD"), "value_noise": (0.0, 0.25, 0.5, 1.0), "parts": ("ESE",)}
+    return run.sweep(cells.maml, _with_trials(run, table), {**axes, "n_trajectories": run.size.sample_sizes})
 
 
-def training(run: Run = PAPER, table: Table2 = Table2()) -> pd.DataFrame:
+def training(run: Run = PAPER, table: Table2 = TABLE_2) -> pd.DataFrame:
     """Beyond the paper: what the bias costs. Meta-training with each estimator and with the exact meta-gradient."""
-    axes = {
+    axes: Axes = {
         "algorithm": ALGORITHMS,
         "estimator": ("exact", *ESTIMATORS),
         "n_inner_steps": (1, 3),

@@ -34,7 +34,7 @@ def shipped(figure: str) -> pd.DataFrame:
         known = sorted(found.stem.removeprefix("figure_") for found in FOLDER.glob("figure_*.parquet"))
         raise bad("figure", repr(figure), "one of " + ", ".join(map(repr, known)))
     table, made = read_table(path)
-    table.attrs = made
+    table.attrs.update(made)
     return table
 
 

@@ -1,4 +1,4 @@
-"""What does the bias cost? Meta-training with each estimator, and with the exact meta-gradient (Eq. 11 of the paper)."""
+"""What does the bias cost? Meta-training with each estimator and with the exact meta-gradient (Eq. 11)."""
 
 from dataclasses import dataclass
 

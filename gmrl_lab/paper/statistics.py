@@ -1,0 +1,17 @@
+"""Means over MDPs and their intervals: a claim about MDPs of a kind has as many witnesses as MDPs, not trials."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+
+def interval(values: Sequence[float] | pd.Series) -> tuple[float, float]:
+    """Mean of independent values and the half-width of its 95% interval (Student's t); NaN for a single one."""
+    known = np.asarray(values, dtype=float)
+    known = known[~np.isnan(known)]
+    if len(known) < 2:
+        return (float(known.mean()) if len(known) else np.nan), np.nan
+    half = stats.t.ppf(0.975, len(known) - 1) * known.std(ddof=1) / len(known) ** 0.5
+    return float(known.mean()), float(half)

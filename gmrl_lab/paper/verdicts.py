@@ -1,0 +1,240 @@
+"""What the paper says one should see in its tabular figures, and what the tables say: a number behind each verdict."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from gmrl_lab.paper.statistics import interval
+
+REPRODUCED, READING, NOT = "reproduced", "reproduced with a different reading", "not reproduced"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One claim of the paper about a figure, whether it holds here, and the number that says so.
+
+    Taught in lesson 08.
+    """
+
+    claim: str
+    verdict: str
+    evidence: str
+
+    def __str__(self) -> str:
+        return f"{self.verdict}: {self.claim} ({self.evidence})"
+
+
+def verdicts(figure: str, table: pd.DataFrame) -> list[Verdict]:
+    """The verdicts on a figure, from its table alone; none for what the paper makes no claim about.
+
+    Args:
+        figure: its number in the paper.
+        table: what `figure_1` … `figure_8` returned. At small scales the intervals are wide and verdicts negative.
+
+    Taught in lesson 08.
+    """
+    return list(_VERDICTS[figure](table)) if figure in _VERDICTS else []
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over MDPs with the half-width of its 95% interval."""
+
+    mean: float
+    half: float
+
+    @property
+    def low(self) -> float:
+        """Lower end; −∞ where there is no interval."""
+        return self.mean - self.half if self.half == self.half else -np.inf
+
+    @property
+    def high(self) -> float:
+        """Upper end; ∞ where there is no interval."""
+        return self.mean + self.half if self.half == self.half else np.inf
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3g} ± {self.half:.2g}"
+
+
+def _by_mdp(table: pd.DataFrame, column: str, **fixed: object) -> pd.Series:
+    """A column at fixed settings, one value for each MDP (the mean, where settings are left open)."""
+    for name, value in fixed.items():
+        table = table[table[name] == value]
+    return table.groupby("mdp")[column].mean()
+
+
+def _estimate(values: pd.Series) -> Estimate:
+    return Estimate(*interval(values))
+
+
+def _judge(claim: str, holds: bool, evidence: str, otherwise: str = NOT) -> Verdict:
+    return Verdict(claim, REPRODUCED if holds else otherwise, evidence)
+
+
+def _figure_1(table: pd.DataFrame) -> Iterator[Verdict]:
+    few, many = table["n_trajectories"].min(), table["n_trajectories"].max()
+    lvc, ad = (table[table["panel"] == panel] for panel in "ab")
+    rise = {
+        p: _estimate(
+            _by_mdp(lvc, "pearson", parts=p, n_trajectories=many) - _by_mdp(lvc, "pearson", parts=p, n_trajectories=few)
+        )
+        for p in ("SEE", "ESE", "SSE")
+    }
+    yield _judge(
+        "(a) accuracy rises with the sample size",
+        all(r.low > 0 for r in rise.values()),
+        ", ".join(f"{p} by {r}" for p, r in rise.items()),
+    )
+    gap = _estimate(_by_mdp(lvc, "pearson", parts="ESE") - _by_mdp(lvc, "pearson", parts="SEE"))
+    yield _judge(
+        "(a) inner update and Hessian matter alike for LVC", abs(gap.mean) + gap.half < 0.1, f"ESE − SEE {gap}"
+    )
+    ends = {p: _estimate(_by_mdp(ad, "pearson", parts=p, n_trajectories=many)) for p in ("SEE", "ESE", "SSE")}
+    holds = ends["SEE"].low > 0.95 and max(ends["ESE"].high, ends["SSE"].high) < 0.9
+    yield _judge(
+        "(b) for AD only SEE approaches 1", holds, ", ".join(f"{p} {e} at |τ| = {many}" for p, e in ends.items())
+    )
+    yield from _lirpg(table[table["panel"].isin(["c", "d"])])
+
+
+def _lirpg(table: pd.DataFrame) -> Iterator[Verdict]:
+    table = table[table["grad_baseline"].astype(bool)]
+    last = table["n_inner_steps"].max()
+
+    def accuracy(estimator: str, steps: int) -> pd.Series:
+        return _by_mdp(table, "pearson", estimator=estimator, n_inner_steps=steps)
+
+    apart = (accuracy("LVC", 1) - accuracy("AD", 1)).abs().max()
+    yield _judge("LIRPG at K = 1: LVC and AD alike", apart < 1e-9, f"largest difference {apart:.1g}")
+    high, drop = _estimate(accuracy("LVC", last)), _estimate(accuracy("AD", 1) - accuracy("AD", last))
+    yield _judge(
+        "LVC stays high as K grows, AD drops",
+        high.low > 0.8 and drop.low > 0.1,
+        f"at K = {last} LVC {high}; AD falls by {drop}",
+    )
+
+
+def _figure_2(table: pd.DataFrame) -> Iterator[Verdict]:
+    slopes = {}
+    part = table[table["panel"] == "c"]
+    for name, column in (("as published", "published_bias_squared"), ("debiased", "bias_squared")):
+        slopes[name] = _slope(part, "n_trajectories", column) / 2
+    evidence = ", ".join(f"slope of ‖bias‖ {name} {slope:.2f}" for name, slope in slopes.items())
+    linear = abs(slopes["as published"] + 0.5) < 0.2
+    only_variance = slopes["debiased"] < -0.75
+    yield _judge(
+        "(c) log bias falls linearly in log |τ|, like |τ|^-½",
+        linear and not only_variance,
+        evidence,
+        READING if linear else NOT,
+    )
+    for panel, x, claim in (
+        ("a", "n_inner_steps", "(a) log bias about linear in K"),
+        ("b", "inner_lr", "(b) log bias concave in α"),
+    ):
+        part = table[table["panel"] == panel]
+        middle = part.groupby(x)["bias_squared"].median().clip(lower=1e-12)
+        steps = np.diff(np.log(middle)) / np.diff(middle.index) / 2
+        resolved = (part["bias_squared"] > 2 * part["bias_squared_error"]).mean()
+        falls = bool(len(steps) > 1 and steps[-1] < steps[0])
+        growth = f"growth per unit of {x} from {steps[0]:.2g} to {steps[-1]:.2g}"
+        words = f"{growth}; {resolved:.0%} of the biases resolved from 0"
+        holds = bool(middle.iloc[-1] > middle.iloc[0]) and (falls or panel == "a")
+        yield _judge(claim, holds and panel == "b", words, READING if holds else NOT)
+    part = table[table["panel"] == "d"]
+    slope = _slope(part, "hessian_error", "bias")
+    yield _judge(
+        "(d) log bias concave in the Hessian error",
+        0.9 < slope < 1.3,
+        f"log-log slope {slope:.2f}: nearly linear, so the degree K cannot be seen",
+        READING,
+    )
+
+
+def _slope(table: pd.DataFrame, x: str, y: str) -> float:
+    """Least squares of log y on log x, of the medians over MDPs; only where the median is positive."""
+    groups = table.groupby("curvature" if x == "hessian_error" else x)
+    at = pd.DataFrame({"x": groups[x].mean(), "y": groups[y].median()})
+    x_log, y_log = np.log(at[at["y"] > 0].to_numpy(dtype=float)).T
+    return float(np.polyfit(x_log, y_log, 1)[0]) if len(x_log) > 1 else np.nan
+
+
+def _figure_5(table: pd.DataFrame) -> Iterator[Verdict]:
+    def accuracy(estimator: str, parts: str) -> pd.Series:
+        return _by_mdp(table, "pearson", estimator=estimator, parts=parts)
+
+    lvc = {p: _estimate(accuracy("LVC", p) - accuracy("LVC", "EES")) for p in ("SEE", "ESE")}
+    yield _judge(
+        "the outer estimate matters most",
+        all(e.low > 0 for e in lvc.values()),
+        ", ".join(f"{p} − EES {e}" for p, e in lvc.items()),
+    )
+    yield _worst(table)
+    alike = _estimate(accuracy("LVC", "SSS") - accuracy("Loaded DiCE", "SSS"))
+    yield _judge(
+        "LVC and Loaded DiCE alike in correlation",
+        abs(alike.mean) + alike.half < 0.1,
+        f"SSS, LVC − Loaded DiCE {alike}",
+    )
+    log = [np.log(_by_mdp(table, "covariance_trace", estimator=e, parts="ESE")) for e in ("Loaded DiCE", "LVC")]
+    ratio = _estimate(log[0] - log[1])
+    yield _judge(
+        "LVC has less variance than Loaded DiCE",
+        ratio.low > 0,
+        f"ESE, variance ratio {np.exp(ratio.mean):.2g}, at least {np.exp(ratio.low):.2g}",
+    )
+    worse = {p: _estimate(accuracy("LVC", p) - accuracy("AD", p)) for p in ("ESE", "SSE", "ESS", "SSS")}
+    yield _judge(
+        "AD worse wherever the Hessian is sampled",
+        all(e.low > 0 for e in worse.values()),
+        ", ".join(f"{p} LVC − AD {e}" for p, e in worse.items()),
+    )
+
+
+def _worst(table: pd.DataFrame) -> Verdict:
+    """How often DiCE has the lowest mean accuracy, over all ways to sample and all points."""
+    points = table.groupby(["parts", "n_trajectories", "estimator"])["pearson"].mean().unstack("estimator")
+    share = float((points.idxmin(axis=1) == "DiCE").mean())
+    exceptions = points[points.idxmin(axis=1) != "DiCE"].index.tolist()
+    words = ", ".join(f"{parts} at |τ| = {n}" for parts, n in exceptions) or "none"
+    return _judge(
+        "DiCE worst everywhere",
+        share == 1.0,
+        f"worst in {share:.0%} of the points; exceptions: {words}",
+        READING if share > 0.75 else NOT,
+    )
+
+
+def _inner_dominates(column: str) -> Callable[[pd.DataFrame], Iterator[Verdict]]:
+    """Figures 6 and 7: how SEE and EES part as the axis grows."""
+
+    def judged(table: pd.DataFrame) -> Iterator[Verdict]:
+        lvc = table[table["estimator"] == "LVC"]
+        ends = [lvc[column].min(), lvc[column].max()]
+        lead = [
+            _estimate(
+                _by_mdp(lvc, "pearson", parts="EES", **{column: end})
+                - _by_mdp(lvc, "pearson", parts="SEE", **{column: end})
+            )
+            for end in ends
+        ]
+        evidence = ", ".join(f"EES − SEE {e} at {end:g}" for e, end in zip(lead, ends, strict=True))
+        more = lead[1].mean > lead[0].mean
+        yield _judge(
+            "the inner update's error comes to dominate", lead[1].low > 0, f"LVC, {evidence}", READING if more else NOT
+        )
+
+    return judged
+
+
+_VERDICTS: dict[str, Callable[[pd.DataFrame], Iterator[Verdict]]] = {
+    "1": _figure_1,
+    "2": _figure_2,
+    "5": _figure_5,
+    "6": _inner_dominates("inner_lr"),
+    "7": _inner_dominates("n_inner_steps"),
+    "8": _lirpg,
+}

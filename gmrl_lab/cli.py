@@ -37,7 +37,7 @@ class Figure:
     seed: int = 0
     """Of all random numbers but the MDPs', which are numbered."""
     jobs: int = 0
-    """Worker processes; 0 for one per processor core, or for one alone at scale "ci", where starting them costs more."""
+    """Worker processes; 0 for one per processor core, one alone at scale "ci", where starting them costs more."""
     cache: Path | None = DEFAULT_CACHE
     """Folder of finished cells; None keeps none."""
     table: paper.Table2 = field(default_factory=paper.Table2)

@@ -79,7 +79,7 @@ def draw(figure: str, table: pd.DataFrame) -> go.Figure:
 
 
 def _figure_1(table: pd.DataFrame) -> go.Figure:
-    panels = []
+    panels: list[Panel] = []
     for letter, title in (("a", "(a) MAML, LVC"), ("b", "(b) MAML, AD")):
         part = table[table["panel"] == letter]
         traces = lines(part, "n_trajectories", "pearson", "parts", legend=letter == "a")
@@ -92,7 +92,7 @@ def _figure_1(table: pd.DataFrame) -> go.Figure:
 
 def _figure_2(table: pd.DataFrame) -> go.Figure:
     axes = {"a": ("n_inner_steps", "(a) K"), "b": ("inner_lr", "(b) α"), "c": ("n_trajectories", "(c) |τ|")}
-    panels = []
+    panels: list[Panel] = []
     for letter, (x, title) in axes.items():
         part = table[table["panel"] == letter]
         readings = {"as published: mean of 10 trials": "published_bias_squared", "debiased": "bias_squared"}
@@ -124,7 +124,7 @@ def _permutations(x: str) -> Callable[[pd.DataFrame], go.Figure]:
 
 
 def _figure_8(table: pd.DataFrame) -> go.Figure:
-    panels = []
+    panels: list[Panel] = []
     for y in ("pearson", "covariance_trace"):
         for estimator in dict.fromkeys(table["estimator"]):
             part = _attached(table[table["estimator"] == estimator])
@@ -133,7 +133,7 @@ def _figure_8(table: pd.DataFrame) -> go.Figure:
 
 
 def _noise(table: pd.DataFrame) -> go.Figure:
-    panels = []
+    panels: list[Panel] = []
     for estimator in dict.fromkeys(table["estimator"]):
         part = table[table["estimator"] == estimator]
         named = part.assign(noise="noise " + part["value_noise"].map("{:g}".format))
@@ -143,16 +143,16 @@ def _noise(table: pd.DataFrame) -> go.Figure:
 
 
 def _training(table: pd.DataFrame) -> go.Figure:
-    panels = []
+    panels: list[Panel] = []
     for (algorithm, steps), part in table.groupby(["algorithm", "n_inner_steps"], sort=False):
         traces = []
         for i, estimator in enumerate(dict.fromkeys(part["estimator"])):
             at = curve(part[part["estimator"] == estimator], "outer_step", "meta_objective")
-            columns = [at[name].tolist() for name in ("outer_step", "mean", "low", "high")]
-            middle, spread = band(*columns, str(estimator), i)
+            x, mean, low, high = (at[name].tolist() for name in ("outer_step", "mean", "low", "high"))
+            middle, spread = band(x, mean, low, high, str(estimator), i)
             traces += [spread, middle | {"legendgroup": str(estimator), "showlegend": not panels}]
-        x: dict[str, object] = {"title": {"text": "outer step"}}
-        panels.append(Panel(f"{algorithm}, K = {steps}", traces, x=x, y={"title": {"text": "J<sup>K</sup>(φ)"}}))
+        axes = {"title": {"text": "outer step"}}, {"title": {"text": "J<sup>K</sup>(φ)"}}
+        panels.append(Panel(f"{algorithm}, K = {steps}", traces, x=axes[0], y=axes[1]))
     return grid(panels, 2)
 
 

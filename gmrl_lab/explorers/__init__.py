@@ -19,6 +19,8 @@ from gmrl_lab.explorers.figures import show
 from gmrl_lab.explorers.first_order import policy_gradient
 from gmrl_lab.explorers.framework import unified_framework
 from gmrl_lab.explorers.hessian_bias import hessian_bias
+from gmrl_lab.explorers.lirpg import lirpg_experiments
+from gmrl_lab.explorers.permutations import maml_permutations
 from gmrl_lab.explorers.two_targets import two_targets
 from gmrl_lab.plots import DASHES, MARKERS, OKABE_ITO, base_layout, line_style
 
@@ -34,8 +36,10 @@ __all__ = [
     "hessian_bias",
     "integer",
     "line_style",
+    "lirpg_experiments",
     "log_slider",
     "maml_decomposition",
+    "maml_permutations",
     "number",
     "policy_gradient",
     "powers_of_two",

@@ -1,6 +1,8 @@
 """Clear errors: each names the argument, the value that was given, and what is allowed."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -14,6 +16,15 @@ Number = int | float
 def bad(name: str, value: object, allowed: str) -> ValueError:
     """The one form of every error message: argument, value, what is allowed."""
     return ValueError(f"{name}: got {value}, allowed is {allowed}")
+
+
+@contextmanager
+def lab_extra() -> Iterator[None]:
+    """Around imports of what only the lessons need: say how to get what is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(f"{error.name} is missing: pip install 'gmrl_lab[lab]'", name=error.name) from error
 
 
 def check_whole(name: str, value: int, least: int) -> None:

@@ -10,8 +10,7 @@ else is in the grid can change a result. A finished cell is a file at once: what
 import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -21,7 +20,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from gmrl_lab._validate import bad, check_whole
+from gmrl_lab._files import replacing
+from gmrl_lab._validate import bad, check_whole, lab_extra
 
 Scalar = str | int | float | bool
 Rows = pd.DataFrame | Sequence[Mapping[str, object]]
@@ -67,7 +67,8 @@ def sweep(
         grid: names → values, all combinations of them; or a list of settings.
         seed: of the whole sweep. Each cell's comes from `numpy.random.SeedSequence(seed, its settings)`.
         paired: settings that do not enter the seed, so that cells that differ in these alone use common random numbers.
-        cache: a folder for finished cells; None keeps nothing.
+        cache: a folder for finished cells; None keeps nothing. Results of a function that you have changed since
+            are taken for its own: give it another folder.
         n_jobs: worker processes; None follows `joblib.parallel_config`, which also names another backend, such as Dask.
         progress: a bar with the time left; in a notebook a widget.
 
@@ -75,15 +76,15 @@ def sweep(
         A row per row of the cells, in the order of the grid; the settings first.
 
     Raises:
-        ValueError: for an empty grid, a setting that is no plain value, or a file in the cache that is not this cell's
-            result. Such a file is never overwritten.
+        ValueError: for an empty grid, a setting that is no plain value, a cache that cannot be a folder, or a file in
+            it that is not this cell's result. Such a file is never overwritten.
         ModuleNotFoundError: without joblib, tqdm or pyarrow, the extra [lab].
 
     Taught in lesson 08.
     """
     check_whole("seed", seed, 0)
     cells = _cells(function, grid, seed, paired)
-    folder = None if cache is None else Path(cache)
+    folder = None if cache is None else _folder(Path(cache))
     found = {i: table for i, cell in enumerate(cells) if folder and (table := _load(folder, cell)) is not None}
     todo = [i for i in range(len(cells)) if i not in found]
     for i, table in _computed(function, cells, todo, n_jobs, progress):
@@ -95,22 +96,16 @@ def sweep(
 
 def write_table(path: Path, table: pd.DataFrame, metadata: Mapping[str, object]) -> None:
     """A table and what made it as Parquet, written under a temporary name and renamed."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    with lab_extra():
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     own = {METADATA: json.dumps(metadata, sort_keys=True).encode()}
     arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **own})
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    try:
-        pq.write_table(arrow, temporary, compression="zstd")
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(path) as temporary:
+        pq.write_table(arrow, temporary, compression="zstd", write_page_checksum=True)
 
 
 def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -119,22 +114,24 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     Raises:
         ValueError: if the file is no Parquet, is damaged, or does not say what made it.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    with lab_extra():
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
     try:
-        arrow = pq.read_table(path)
-        metadata = json.loads((arrow.schema.metadata or {})[METADATA])
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        arrow = pq.read_table(path, page_checksum_verification=True)
+        metadata = dict(json.loads((arrow.schema.metadata or {})[METADATA]))
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         words = "a Parquet table written by gmrl_lab; move this file away (it is left as it is)"
         raise bad("cache", f"{path}, which cannot be used ({type(error).__name__}: {error})", words) from error
     return arrow.to_pandas(), metadata
 
 
 def _cells(function: Callable[..., Rows], grid: Grid, seed: int, paired: Sequence[str]) -> list[Cell]:
-    if "<" in function.__qualname__:
-        raise bad("function", function.__qualname__, "a function defined at the top of a module")
-    name = f"{function.__module__}.{function.__qualname__}"
+    own_name = getattr(function, "__qualname__", "<unnamed>")
+    if "<" in own_name:
+        raise bad("function", own_name, "a function defined at the top of a module")
+    name = f"{function.__module__}.{own_name}"
     points = _points(grid)
     for point in points:
         missing = set(paired) - set(point)
@@ -145,11 +142,15 @@ def _cells(function: Callable[..., Rows], grid: Grid, seed: int, paired: Sequenc
 
 def _points(grid: Grid) -> list[dict[str, Scalar]]:
     if isinstance(grid, Mapping):
+        for name, values in grid.items():
+            if isinstance(values, str) or not isinstance(values, Iterable):
+                raise bad(f"grid[{name!r}]", repr(values), "a list of values")
         points = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
     else:
         points = [dict(point) for point in grid]
     if not points or not all(points):
         raise bad("grid", grid, "at least one setting with at least one value")
+    points = [{name: x.item() if isinstance(x, np.generic) else x for name, x in point.items()} for point in points]
     for name, value in (item for point in points for item in point.items()):
         if not isinstance(value, Scalar) or (isinstance(value, float) and not np.isfinite(value)):
             raise bad(f"grid[{name!r}]", repr(value), "words, finite numbers, True and False")
@@ -173,10 +174,11 @@ def _computed(
     """Results as they come, each with its place in the grid."""
     if not todo:
         return
-    import joblib
-    from tqdm.auto import tqdm
+    with lab_extra():
+        import joblib
+        from tqdm.auto import tqdm
 
-    parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
+    parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
     results = parallel(joblib.delayed(_call)(function, i, cells[i]) for i in todo)
     title = function.__name__.strip("_")
     yield from tqdm(results, total=len(cells), initial=len(cells) - len(todo), desc=title, disable=not progress)
@@ -190,6 +192,14 @@ def _call(function: Callable[..., Rows], place: int, cell: Cell) -> tuple[int, p
         return place, pd.DataFrame(function(**dict(cell.settings), seed=cell.seed))
     finally:
         torch.set_num_threads(threads)
+
+
+def _folder(path: Path) -> Path:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise bad("cache", f"{path} ({error.strerror})", "a folder, there or to be made") from error
+    return path
 
 
 def _load(folder: Path, cell: Cell) -> pd.DataFrame | None:

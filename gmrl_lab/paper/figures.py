@@ -75,7 +75,9 @@ def figure_1(run: Run = PAPER, table: Table2 = TABLE_2) -> pd.DataFrame:
     axes: Axes = {"estimator": ("LVC", "AD"), "n_trajectories": size.sample_sizes, "parts": ("SEE ESE SSE",)}
     above = run.sweep(cells.maml, _with_trials(run, table), axes)
     below = figure_8(run, table)
-    return pd.concat([_panel(above, {"LVC": "a", "AD": "b"}), _panel(below, {"LVC": "c", "AD": "d"})])
+    return pd.concat(
+        [_panel(above, {"LVC": "a", "AD": "b"}), _panel(below, {"LVC": "c", "AD": "d"})], ignore_index=True
+    )
 
 
 def figure_2(run: Run = PAPER, table: Table2 = TABLE_2) -> pd.DataFrame:

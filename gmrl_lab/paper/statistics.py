@@ -4,7 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+
+from gmrl_lab._validate import lab_extra
+
+with lab_extra():
+    from scipy import stats
 
 
 def interval(values: Sequence[float] | pd.Series) -> tuple[float, float]:

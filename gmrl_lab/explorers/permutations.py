@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from gmrl_lab.explorers.controls import choice, switch, toggles
 from gmrl_lab.explorers.explorer import Explorer
 from gmrl_lab.paper.cells import maml
-from gmrl_lab.paper.drawing import LABELS, curve, line
+from gmrl_lab.paper.drawing import GEOMETRIC, LABELS, curve, line
 from gmrl_lab.paper.figures import ESTIMATORS
 from gmrl_lab.paper.settings import Table2
 from gmrl_lab.paper.shipped import shipped
@@ -32,6 +32,7 @@ LIVE_TRIALS = 5
 _FIGURES = {"5": "against |τ|, K = 1", "6": "against α, K = 5, |τ| = 32", "7": "against K, |τ| = 32"}
 _LINES = {"estimators": "one way to sample, four estimators", "ways": "one estimator, seven ways to sample"}
 _PLACES = {"first": 0, "middle": 0.5, "last": 1}
+_SCALE: dict[str, dict[str, str]] = {"5": {"type": "log"}, "6": {}, "7": {}}
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Settings:
     parts: str = choice(*SAMPLED_PARTS, default="ESE", label="way", help="inner, Hessian, outer")
     estimator: str = choice(*ESTIMATORS, default="LVC", label="estimator")
     measure: str = choice(*MEASURES, default="Pearson", label="measure", help="accuracy or variance")
-    place: str = toggles(tuple(_PLACES), default="last", label="point", help="taken apart on the right")
+    place: str = toggles(tuple(_PLACES), default="middle", label="point", help="taken apart on the right")
     anew: bool = switch(default=True, label="anew", help=f"compute the point again, {LIVE_TRIALS} trials")
 
     @property
@@ -112,11 +113,10 @@ def compute(settings: Settings, seed: int) -> Iterator[tuple[float, Result]]:
 def draw(result: Result) -> tuple[go.Figure, str]:
     """The lines with 95% intervals over MDPs, the truth, and the marked point apart; one line of text."""
     s, label = result.settings, LABELS[result.settings.axis]
-    accuracy = s.column in ("pearson", "cosine")
-    x = {"title": {"text": label}, **({"type": "log", "dtick": "D2"} if s.figure == "5" else {})}
-    y = {"range": [-0.1, 1.05]} if accuracy else {"type": "log", "exponentformat": "power", "dtick": 1}
+    x = {"title": {"text": label}, "tickvals": list(_table(s.figure)[s.axis].unique()), **_SCALE[s.figure]}
+    y = {"type": "log", "exponentformat": "power", "dtick": 1} if s.column in GEOMETRIC else {"range": [-0.1, 1.05]}
     here = {"type": "line", "xref": "x", "yref": "y domain", "x0": result.at, "x1": result.at, "y0": 0, "y1": 1}
-    apart = f"Share of the error² at {label} = {result.at:g}"
+    apart = f"Error² at {label} = {result.at:g}; above, its size / ‖exact‖²"
     panels = [
         Panel(f"Figure {s.figure}, {s.fixed[1]}: {s.measure}", [*_truth(result), *_lines(result)], 3.0, x, y),
         Panel(apart, _shares(result), 2.0, y={"range": [-0.12, 1.22], "tickformat": ".0%"}),
@@ -190,13 +190,20 @@ def _lines(result: Result) -> Iterator[Trace]:
     """A shipped line for each name, and where it is known the same point anew, as a hollow mark."""
     s = result.settings
     for i, name in enumerate(_names(result)):
-        shown, anew = (frame[frame[s.series] == name] for frame in (result.shown, result.anew))
         style = _style(i)
-        yield line(shown, s.axis, s.column, name, i, legend=True) | style
+        yield _shipped_line(s.figure, s.fixed, s.series, s.column, name) | style
+        anew = result.anew[result.anew[s.series] == name] if len(result.anew) else result.anew
         if not anew.empty:
             mark = {**style["marker"], "symbol": f"{style['marker']['symbol']}-open", "size": 13}
             again = line(anew.assign(**{s.axis: result.at}), s.axis, s.column, f"{name}, anew", i, legend=False)
             yield again | {"mode": "markers", "marker": mark}
+
+
+@lru_cache(maxsize=512)
+def _shipped_line(figure: str, fixed: tuple[str, str], series: str, column: str, name: str) -> Trace:
+    whole = _table(figure)
+    part = whole.loc[(whole[fixed[0]] == fixed[1]) & (whole[series] == name), [AXES[figure], column]]
+    return line(part, AXES[figure], column, name, 0, legend=True)
 
 
 def _truth(result: Result) -> Iterator[Trace]:
@@ -204,8 +211,8 @@ def _truth(result: Result) -> Iterator[Trace]:
     s = result.settings
     x = sorted(result.shown[s.axis].unique())
     black = {"type": "scatter", "mode": "lines", "x": x, "line": {"color": OKABE_ITO["black"], "width": 2}}
-    if s.column in ("pearson", "cosine"):
-        yield {**black, "y": [1.0] * len(x), "name": "exact"}
+    if s.column not in GEOMETRIC:
+        yield {**black, "y": [1.03] * len(x), "name": "exact"}
     elif s.column == "covariance_trace":
         size = result.shown.assign(covariance_trace=result.shown["exact_squared"])
         yield {**black, "y": curve(size, s.axis, s.column)["mean"].tolist(), "name": "‖exact‖²"}
@@ -238,7 +245,7 @@ def _shares(result: Result) -> list[Trace]:
             "type": "scatter",
             "mode": "text",
             "x": x,
-            "y": [1.0] * len(x),
+            "y": [1.03] * len(x),
             "text": sizes.tolist(),
             "textposition": "top center",
             "name": "MSE / ‖exact‖²",
@@ -265,7 +272,6 @@ def _summary(result: Result) -> str:
 def _number(result: Result, name: str) -> str:
     """The measure at the point with its interval; a geometric mean with the factor either way, for a variance."""
     s = result.settings
-    at = curve(result.point[result.point[s.series] == name], s.axis, s.column).iloc[0]
-    if s.column in ("pearson", "cosine"):
-        return f"{at['mean']:.3g} ± {at['high'] - at['mean']:.2g}"
-    return f"{at['mean']:.2g} ×÷ {at['high'] / at['mean']:.2g}"
+    at = _shipped_line(s.figure, s.fixed, s.series, s.column, name)
+    mean, up = (values[at["x"].index(result.at)] for values in (at["y"], at["error_y"]["array"]))
+    return f"{mean:.2g} ×÷ {1 + up / mean:.2g}" if s.column in GEOMETRIC else f"{mean:.3g} ± {up:.2g}"

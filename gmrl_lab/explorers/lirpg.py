@@ -94,9 +94,14 @@ def compute(settings: Settings, seed: int) -> Iterator[tuple[float, Result]]:
     yield 0.0 if series else 1.0, Result(s, rows, rows.head(0))
     table2 = asdict(Table2(n_inner_steps=s.n_inner_steps, n_trials=FRESH))
     for estimator, attached in series:
-        settings_here = {"estimator": estimator, "grad_baseline": attached, "n_trajectories": s.n_trajectories}
-        new = pd.DataFrame(lirpg(**settings_here, gae_lambda=0.9, seed=seed, **table2))  # type: ignore[arg-type]
-        done.append(new.assign(**settings_here, n_inner_steps=s.n_inner_steps))
+        point = {"n_trajectories": s.n_trajectories, "gae_lambda": 0.9, "seed": seed}
+        rows_here = lirpg(estimator=estimator, grad_baseline=attached, **point, **table2)  # type: ignore[arg-type]
+        named = {
+            "estimator": estimator,
+            "grad_baseline": attached,
+            **{name: getattr(s, name) for name in AXES.values()},
+        }
+        done.append(pd.DataFrame([row | named for row in rows_here]))
         yield len(done) / len(series), Result(s, rows, pd.concat(done, ignore_index=True))
 
 
@@ -186,7 +191,11 @@ def _curves(result: Result, x: str, y: str) -> list[Trace]:
     for pair in result.settings.series:
         rows = result.at(result.table, *pair)
         traces.append(line(rows, x, y, _name(*pair), _style(*pair), legend=True))
-    return traces
+    if y in GEOMETRIC:
+        return traces
+    ends = [min(traces[0]["x"]), max(traces[0]["x"])]
+    black = {"color": OKABE_ITO["black"], "width": 2}
+    return [*traces, {"type": "scatter", "mode": "lines", "x": ends, "y": [1, 1], "name": "exact", "line": black}]
 
 
 def _by_mdp(result: Result, y: str) -> list[Trace]:

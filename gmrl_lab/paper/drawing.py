@@ -1,27 +1,42 @@
 """Tables of the paper's figures → pictures, each with 95% intervals over MDPs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from gmrl_lab._validate import check_choice
+from gmrl_lab.paper.bias import medians, with_variance
 from gmrl_lab.paper.statistics import interval
 from gmrl_lab.permutations import SAMPLED_PARTS
-from gmrl_lab.plots import Panel, Trace, band, grid, line_style
+from gmrl_lab.plots import OKABE_ITO, Panel, Trace, band, grid, line_style
 
 LABELS = {
     "n_trajectories": "|τ|",
     "n_inner_steps": "K",
     "inner_lr": "α",
     "hessian_error": "‖Ĥ − H‖",
+    "mean_error": "mean of diag(Ĥ − H), 2c/100",
     "pearson": "correlation",
     "cosine": "cosine",
     "covariance_trace": "variance, tr Σ",
     "sum_of_std": "Σ of s.d.",
 }
 """Column → what an axis calls it."""
+READINGS = {
+    "published": ("published_bias_squared", "as published: mean of 10 trials"),
+    "debiased": ("bias_squared", "debiased"),
+    "noise": ("published_variance", "tr Σ/10, the noise in the published one"),
+}
+"""Of Figure 2(a-c): the column, and what a legend calls it."""
+BIAS_AXES = {
+    "a": ("n_inner_steps", "(a) inner steps"),
+    "b": ("inner_lr", "(b) inner step size"),
+    "c": ("n_trajectories", "(c) sample size"),
+    "d": ("mean_error", "(d) injected Hessian error"),
+}
+"""Of Figure 2: the column on the horizontal axis of each panel, and its title."""
 GEOMETRIC = ("covariance_trace", "sum_of_std")
 """Positive columns that span decades: their means are taken of the logarithm."""
 
@@ -91,20 +106,44 @@ def _figure_1(table: pd.DataFrame) -> go.Figure:
 
 
 def _figure_2(table: pd.DataFrame) -> go.Figure:
-    axes = {"a": ("n_inner_steps", "(a) K"), "b": ("inner_lr", "(b) α"), "c": ("n_trajectories", "(c) |τ|")}
-    panels: list[Panel] = []
-    for letter, (x, title) in axes.items():
-        part = table[table["panel"] == letter]
-        readings = {"as published: mean of 10 trials": "published_bias_squared", "debiased": "bias_squared"}
-        traces = [line(part, x, y, name, i, legend=letter == "a") for i, (name, y) in enumerate(readings.items())]
-        panels.append(Panel(title, traces, x=_axis(x), y={"title": {"text": "‖bias‖²"}, "type": "log"}))
-    part = table[table["panel"] == "d"].assign(α=lambda d: "α = " + d["inner_lr"].map("{:g}".format))
-    error = part.assign(hessian_error=part.groupby("curvature")["hessian_error"].transform("mean"))
-    traces = lines(error, "hessian_error", "bias", "α", legend=True)
-    panels.append(
-        Panel("(d) injected Hessian error", traces, x=_axis("hessian_error"), y={"title": {"text": "‖bias‖"}})
-    )
-    return grid(panels, 2)
+    return grid([bias_panel(table, letter, legend=letter in "ad") for letter in BIAS_AXES], 2, hovermode="closest")
+
+
+def bias_panel(
+    table: pd.DataFrame, letter: str, readings: Sequence[str] = tuple(READINGS), legend: bool = True
+) -> Panel:
+    """A panel of Figure 2: medians over MDPs; open triangles mark the upper ends of intervals that reach down to 0."""
+    x, title = BIAS_AXES[letter]
+    part = table[table["panel"] == letter]
+    if letter == "d":
+        part = part.assign(mean_error=2 * part["curvature"] / (part["n_states"] * part["n_actions"]))
+        rates = list(dict.fromkeys(part["inner_lr"]))
+        curves = [(part[part["inner_lr"] == rate], "bias", f"α = {rate:g}", i + 2) for i, rate in enumerate(rates)]
+    else:
+        part = with_variance(part)
+        curves = [
+            (part, *READINGS[name], ("published", "debiased").index(name) if name != "noise" else None)
+            for name in readings
+        ]
+    traces = [trace for one, y, name, i in curves for trace in _median_line(one, x, y, name, i, legend)]
+    return Panel(title, traces, x=_axis(x), y={"title": {"text": "‖bias‖" if letter == "d" else "‖bias‖²"}, **_DECADES})
+
+
+def _median_line(table: pd.DataFrame, x: str, y: str, name: str, index: int | None, legend: bool) -> list[Trace]:
+    """`medians` with their intervals where they are resolved from 0, and the upper ends where they are not."""
+    at = medians(table, x, y)
+    seen, hidden = at[at["resolved"]], at[~at["resolved"]]
+    bars = {"array": (seen["high"] - seen["median"]).tolist(), "arrayminus": (seen["median"] - seen["low"]).tolist()}
+    style = _BLACK if index is None else line_style(index)
+    shared = {"type": "scatter", "legendgroup": name}
+    shown = {"mode": "lines+markers", "name": name, "showlegend": legend, **style}
+    error = {"type": "data", "symmetric": False, **bars, "thickness": 1, "width": 3}
+    found: list[Trace] = [{**shared, **shown, "x": seen[x].tolist(), "y": seen["median"].tolist(), "error_y": error}]
+    if len(hidden):
+        marker = {**style["marker"], "symbol": "triangle-down-open", "size": 11}
+        points = {"mode": "markers", "x": hidden[x].tolist(), "y": hidden["high"].tolist(), "marker": marker}
+        found.append({**shared, **points, "name": f"{name}: below this, not resolved from 0", "showlegend": False})
+    return found
 
 
 def _permutations(x: str) -> Callable[[pd.DataFrame], go.Figure]:
@@ -172,9 +211,17 @@ def _axis(column: str) -> dict[str, object]:
     if column == "n_trajectories":
         sizes = [2, 8, 32, 128]
         return found | {"type": "log", "tickvals": sizes, "ticktext": [str(n) for n in sizes]}
-    return found | ({"type": "log", "exponentformat": "power", "dtick": 1} if column in GEOMETRIC else {})
+    if column == "mean_error":
+        errors = [0.01, 0.02, 0.04, 0.08]
+        return found | {"type": "log", "tickvals": errors, "ticktext": [str(e) for e in errors]}
+    return found | (_DECADES if column in GEOMETRIC else {})
 
 
+_DECADES: dict[str, object] = {"type": "log", "exponentformat": "power", "dtick": 1}
+_BLACK: dict[str, dict[str, object]] = {
+    "line": {"color": OKABE_ITO["black"], "dash": "dot", "width": 1.5},
+    "marker": {"color": OKABE_ITO["black"], "symbol": "line-ew-open", "size": 7},
+}
 _UNNAMED: dict[str, object] = {"title": None}
 _HIDDEN: dict[str, object] = {"visible": False}
 

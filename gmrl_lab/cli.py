@@ -1,16 +1,18 @@
 """The command line, `gmrl-lab`: made from the dataclasses that hold the settings."""
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-import tyro
-
 from gmrl_lab import paper
+from gmrl_lab._files import write_text
+from gmrl_lab._validate import lab_extra
 from gmrl_lab.paper.shipped import save
+
+with lab_extra():
+    import tyro
 
 DEFAULT_CACHE = Path(".cache", "gmrl_lab")
 
@@ -56,9 +58,7 @@ class Figure:
                 print(f"  table: {out}")
             if html := self._path(self.html, f"figure_{number}.html"):
                 html.parent.mkdir(parents=True, exist_ok=True)
-                temporary = html.with_name(f".{html.name}.part")
-                paper.draw(number, table).write_html(temporary)
-                os.replace(temporary, html)
+                write_text(html, paper.draw(number, table).to_html())
                 print(f"  picture: {html}")
 
     def _path(self, given: Path | None, name: str) -> Path | None:
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = tyro.extras.subcommand_cli_from_dict({"figure": Figure}, args=given, prog="gmrl-lab")
     try:
         command(["gmrl-lab", *given])
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"gmrl-lab: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

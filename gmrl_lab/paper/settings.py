@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gmrl_lab._validate import check_choice, check_interval, check_positive, check_whole
+from gmrl_lab._validate import bad, check_choice, check_interval, check_positive, check_whole
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,9 @@ class Table2:
 class Scale:
     """How much of an experiment is run: its repetitions, and which points of its axes.
 
+    Raises:
+        ValueError: naming the field, for a number out of range or an axis without points.
+
     Taught in lesson 08.
     """
 
@@ -66,6 +69,15 @@ class Scale:
     curvatures: tuple[float, ...]
     bias_trials: int
     outer_steps: int
+
+    def __post_init__(self) -> None:
+        for name, least in {"n_mdps": 1, "n_trials": 3, "bias_trials": 3, "outer_steps": 1}.items():
+            check_whole(name, getattr(self, name), least)
+        for name in ("sample_sizes", "inner_steps", "inner_lrs", "curvatures"):
+            if not getattr(self, name):
+                raise bad(name, "no points", "at least one")
+            for value in getattr(self, name):
+                check_positive(name, value)
 
 
 _SIZES, _STEPS, _LRS = (2, 4, 8, 16, 32, 64, 128, 256), (1, 2, 3, 4, 5, 6), (1.0, 3.0, 5.0, 7.0, 9.0, 11.0, 13.0)

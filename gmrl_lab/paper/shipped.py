@@ -25,14 +25,14 @@ def shipped(figure: str) -> pd.DataFrame:
         The table; `table.attrs` has the command, version, seed, scale and date that made it.
 
     Raises:
-        ValueError: if no such result is shipped.
+        ValueError: if no such result is shipped, or its file is damaged.
 
     Taught in lesson 08.
     """
     path = FOLDER / f"figure_{figure}.parquet"
     if not path.exists():
         known = sorted(found.stem.removeprefix("figure_") for found in FOLDER.glob("figure_*.parquet"))
-        raise bad("figure", repr(figure), "one of " + ", ".join(map(repr, known)))
+        raise bad("figure", repr(figure), "one of those shipped: " + (", ".join(map(repr, known)) or "none"))
     table, made = read_table(path)
     table.attrs.update(made)
     return table

@@ -134,7 +134,7 @@ def _curves(result: Result) -> list[Trace]:
 def _bars(result: Result) -> list[Trace]:
     alone, rest, half = result.shortfall
     outline = {"line": {"color": "#444444", "width": 1}}
-    sky = {"color": OKABE_ITO["sky blue"], "pattern": {"shape": "/"}}
+    sky: dict[str, object] = {"color": OKABE_ITO["sky blue"], "pattern": {"shape": "/"}}
     bars: dict[str, tuple[float, dict[str, object]]] = {
         "bias": (alone, {"color": OKABE_ITO["vermillion"]}),
         "noise and sampled updates": (rest, sky),

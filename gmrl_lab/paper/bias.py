@@ -49,9 +49,15 @@ def medians(table: pd.DataFrame, x: str, y: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[x, "median", "low", "high"]).assign(resolved=lambda found: found["low"] > 0)
 
 
-def with_variance(table: pd.DataFrame) -> pd.DataFrame:
-    """With a column of what sampling noise adds to the published reading: tr Σ/10, the variance of its mean."""
-    return table.assign(published_variance=table["covariance_trace"] / PUBLISHED_TRIALS)
+def panel(table: pd.DataFrame, letter: str) -> pd.DataFrame:
+    """A panel's rows of Figure 2's table, with two columns more.
+
+    `published_variance` is tr Σ/10, what sampling noise adds to the published reading, the variance of its mean;
+    `mean_error` is 2c/(S·A), the mean of the injected error's diagonal.
+    """
+    part = table[table["panel"] == letter]
+    error = 2 * part["curvature"] / (part["n_states"] * part["n_actions"])
+    return part.assign(published_variance=part["covariance_trace"] / PUBLISHED_TRIALS, mean_error=error)
 
 
 def growth(table: pd.DataFrame, x: str, squared: str, *, log_x: bool = False) -> Growth:
@@ -61,11 +67,12 @@ def growth(table: pd.DataFrame, x: str, squared: str, *, log_x: bool = False) ->
     """
     values = table.pivot(index="mdp", columns=x, values=squared).clip(lower=0.0)
     with np.errstate(divide="ignore"):
-        logs = np.log(values) / 2
+        logs = pd.DataFrame(np.log(values.to_numpy(dtype=float)) / 2)
     places = np.log(values.columns.to_numpy(dtype=float)) if log_x else values.columns.to_numpy(dtype=float)
 
     def slope(i: int, j: int) -> pd.Series:
-        return (logs.iloc[:, j] - logs.iloc[:, i]) / (places[j] - places[i])
+        rise: pd.Series = logs[j] - logs[i]
+        return rise / float(places[j] - places[i])
 
     middle, end = len(places) // 2, len(places) - 1
     first, second = slope(0, middle) if middle else slope(0, end), slope(middle, end) if middle < end else slope(0, end)

@@ -1,13 +1,13 @@
 """Tables of the paper's figures → pictures, each with 95% intervals over MDPs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from gmrl_lab._validate import check_choice
-from gmrl_lab.paper.bias import medians, with_variance
+from gmrl_lab.paper.bias import medians, panel
 from gmrl_lab.paper.statistics import interval
 from gmrl_lab.permutations import SAMPLED_PARTS
 from gmrl_lab.plots import OKABE_ITO, Panel, Trace, band, grid, line_style
@@ -24,12 +24,12 @@ LABELS = {
     "sum_of_std": "Σ of s.d.",
 }
 """Column → what an axis calls it."""
-READINGS = {
-    "published": ("published_bias_squared", "as published: mean of 10 trials"),
-    "debiased": ("bias_squared", "debiased"),
-    "noise": ("published_variance", "tr Σ/10, the noise in the published one"),
+READINGS: dict[str, tuple[str, str, int | None]] = {
+    "published": ("published_bias_squared", "as published: mean of 10 trials", 0),
+    "debiased": ("bias_squared", "debiased", 1),
+    "noise": ("published_variance", "tr Σ/10, the noise in the published one", None),
 }
-"""Of Figure 2(a-c): the column, and what a legend calls it."""
+"""Of Figure 2(a-c): the column, what a legend calls it, and the number of its style."""
 BIAS_AXES = {
     "a": ("n_inner_steps", "(a) inner steps"),
     "b": ("inner_lr", "(b) inner step size"),
@@ -98,7 +98,7 @@ def _figure_1(table: pd.DataFrame) -> go.Figure:
     for letter, title in (("a", "(a) MAML, LVC"), ("b", "(b) MAML, AD")):
         part = table[table["panel"] == letter]
         traces = lines(part, "n_trajectories", "pearson", "parts", legend=letter == "a")
-        panels.append(Panel(title, traces, x=_axis("n_trajectories"), y=_axis("pearson")))
+        panels.append(Panel(title, traces, x=horizontal("n_trajectories"), y=horizontal("pearson")))
     for letter, title in (("c", "(c) LIRPG, LVC"), ("d", "(d) LIRPG, AD")):
         part = _attached(table[table["panel"] == letter])
         panels.append(_by_sample_size(part, "pearson", title, legend=letter == "c"))
@@ -109,40 +109,44 @@ def _figure_2(table: pd.DataFrame) -> go.Figure:
     return grid([bias_panel(table, letter, legend=letter in "ad") for letter in BIAS_AXES], 2, hovermode="closest")
 
 
-def bias_panel(
-    table: pd.DataFrame, letter: str, readings: Sequence[str] = tuple(READINGS), legend: bool = True
-) -> Panel:
+def bias_panel(table: pd.DataFrame, letter: str, legend: bool = True) -> Panel:
     """A panel of Figure 2: medians over MDPs; open triangles mark the upper ends of intervals that reach down to 0."""
     x, title = BIAS_AXES[letter]
-    part = table[table["panel"] == letter]
-    if letter == "d":
-        part = part.assign(mean_error=2 * part["curvature"] / (part["n_states"] * part["n_actions"]))
-        rates = list(dict.fromkeys(part["inner_lr"]))
-        curves = [(part[part["inner_lr"] == rate], "bias", f"α = {rate:g}", i + 2) for i, rate in enumerate(rates)]
-    else:
-        part = with_variance(part)
-        curves = [
-            (part, *READINGS[name], ("published", "debiased").index(name) if name != "noise" else None)
-            for name in readings
-        ]
-    traces = [trace for one, y, name, i in curves for trace in _median_line(one, x, y, name, i, legend)]
-    return Panel(title, traces, x=_axis(x), y={"title": {"text": "‖bias‖" if letter == "d" else "‖bias‖²"}, **_DECADES})
+    traces: list[Trace] = []
+    for rows, y, name, index in bias_curves(panel(table, letter), letter):
+        traces += resolved_line(medians(rows, x, y), name, index, legend)
+    return Panel(title, traces, x=horizontal(x), y=bias_axis(letter))
 
 
-def _median_line(table: pd.DataFrame, x: str, y: str, name: str, index: int | None, legend: bool) -> list[Trace]:
-    """`medians` with their intervals where they are resolved from 0, and the upper ends where they are not."""
-    at = medians(table, x, y)
+def bias_curves(rows: pd.DataFrame, letter: str) -> Iterator[tuple[pd.DataFrame, str, str, int | None]]:
+    """Of each line in a panel of Figure 2: its rows, its column, its name and the number of its style."""
+    if letter != "d":
+        yield from ((rows, column, name, index) for column, name, index in READINGS.values())
+        return
+    for index, rate in enumerate(dict.fromkeys(rows["inner_lr"]), start=2):
+        yield rows[rows["inner_lr"] == rate], "bias", f"α = {rate:g}", index
+
+
+def bias_axis(letter: str) -> dict[str, object]:
+    """The vertical axis of a panel of Figure 2."""
+    return {"title": {"text": "‖bias‖" if letter == "d" else "‖bias‖²"}, **_DECADES}
+
+
+def resolved_line(at: pd.DataFrame, name: str, index: int | None, legend: bool) -> list[Trace]:
+    """Values with their intervals where these are above 0, and the upper ends where they are not; x comes first."""
     seen, hidden = at[at["resolved"]], at[~at["resolved"]]
     bars = {"array": (seen["high"] - seen["median"]).tolist(), "arrayminus": (seen["median"] - seen["low"]).tolist()}
     style = _BLACK if index is None else line_style(index)
     shared = {"type": "scatter", "legendgroup": name}
     shown = {"mode": "lines+markers", "name": name, "showlegend": legend, **style}
     error = {"type": "data", "symmetric": False, **bars, "thickness": 1, "width": 3}
-    found: list[Trace] = [{**shared, **shown, "x": seen[x].tolist(), "y": seen["median"].tolist(), "error_y": error}]
+    points = {"x": seen.iloc[:, 0].tolist(), "y": seen["median"].tolist()}
+    found: list[Trace] = [{**shared, **shown, **points, "error_y": error}]
     if len(hidden):
         marker = {**style["marker"], "symbol": "triangle-down-open", "size": 11}
-        points = {"mode": "markers", "x": hidden[x].tolist(), "y": hidden["high"].tolist(), "marker": marker}
-        found.append({**shared, **points, "name": f"{name}: below this, not resolved from 0", "showlegend": False})
+        points = {"x": hidden.iloc[:, 0].tolist(), "y": hidden["high"].tolist()}
+        unseen = {"mode": "markers", "marker": marker, "name": f"{name}: below this, not resolved from 0"}
+        found.append({**shared, **unseen, **points, "showlegend": False})
     return found
 
 
@@ -155,7 +159,9 @@ def _permutations(x: str) -> Callable[[pd.DataFrame], go.Figure]:
             for parts in (name for name in SAMPLED_PARTS if name in set(table["parts"])):
                 traces = lines(table[table["parts"] == parts], x, y, "estimator", legend=not panels)
                 scale = {"range": [-0.1, 1.05]} if y == "pearson" else {}
-                panels.append(Panel(f"{LABELS[y]}, {parts}", traces, x=_axis(x), y=_axis(y) | scale | _UNNAMED))
+                panels.append(
+                    Panel(f"{LABELS[y]}, {parts}", traces, x=horizontal(x), y=horizontal(y) | scale | _UNNAMED)
+                )
             panels += [Panel("", [], x=_HIDDEN, y=_HIDDEN)] * (-len(panels) % 4)
         return grid(panels, 4, gap=0.06, row_height=260, hovermode="closest")
 
@@ -177,7 +183,7 @@ def _noise(table: pd.DataFrame) -> go.Figure:
         part = table[table["estimator"] == estimator]
         named = part.assign(noise="noise " + part["value_noise"].map("{:g}".format))
         traces = lines(named, "n_trajectories", "pearson", "noise", legend=not panels)
-        panels.append(Panel(f"{estimator}, ESE", traces, x=_axis("n_trajectories"), y=_axis("pearson")))
+        panels.append(Panel(f"{estimator}, ESE", traces, x=horizontal("n_trajectories"), y=horizontal("pearson")))
     return grid(panels, 2)
 
 
@@ -197,7 +203,9 @@ def _training(table: pd.DataFrame) -> go.Figure:
 
 def _by_sample_size(table: pd.DataFrame, y: str, title: str, *, legend: bool) -> Panel:
     named = table.assign(size="|τ| = " + table["n_trajectories"].astype(str))
-    return Panel(title, lines(named, "n_inner_steps", y, "size", legend=legend), x=_axis("n_inner_steps"), y=_axis(y))
+    return Panel(
+        title, lines(named, "n_inner_steps", y, "size", legend=legend), x=horizontal("n_inner_steps"), y=horizontal(y)
+    )
 
 
 def _attached(table: pd.DataFrame) -> pd.DataFrame:
@@ -205,7 +213,7 @@ def _attached(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["grad_baseline"].astype(bool)]
 
 
-def _axis(column: str) -> dict[str, object]:
+def horizontal(column: str) -> dict[str, object]:
     """The axis of a column: its label, and logarithmic where that is its nature."""
     found: dict[str, object] = {"title": {"text": LABELS[column]}}
     if column == "n_trajectories":

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from gmrl_lab._validate import check_choice
-from gmrl_lab.paper.bias import growth, medians, with_variance
+from gmrl_lab.paper.bias import growth, medians
+from gmrl_lab.paper.bias import panel as bias_panel
 from gmrl_lab.paper.figures import BEYOND, FIGURES
 from gmrl_lab.paper.statistics import interval
 
@@ -129,7 +130,7 @@ def _figure_2(table: pd.DataFrame) -> Iterator[Verdict]:
         ("a", "n_inner_steps", "(a) log bias about linear in K"),
         ("b", "inner_lr", "(b) log bias concave in α"),
     ):
-        part = table[table["panel"] == panel]
+        part = bias_panel(table, panel)
         published, debiased = (growth(part, x, y) for y in ("published_bias_squared", "bias_squared"))
         words = f"ln‖bias‖ rises per unit by {debiased.first}, then {debiased.second}, debiased; {_noise_share(part)}"
         concave = debiased.fall.low > 0
@@ -140,8 +141,8 @@ def _figure_2(table: pd.DataFrame) -> Iterator[Verdict]:
             )
         else:
             yield _judge(claim, concave, f"{words}; {_unresolved(part, x)}")
-    yield _sample_size(table[table["panel"] == "c"])
-    yield _injected(table[table["panel"] == "d"])
+    yield _sample_size(bias_panel(table, "c"))
+    yield _injected(bias_panel(table, "d"))
 
 
 def _sample_size(part: pd.DataFrame) -> Verdict:
@@ -173,7 +174,7 @@ def _injected(part: pd.DataFrame) -> Verdict:
 
 
 def _noise_share(part: pd.DataFrame) -> str:
-    share = (with_variance(part)["published_variance"] / part["published_bias_squared"]).median()
+    share = (part["published_variance"] / part["published_bias_squared"]).median()
     return f"tr Σ/10 is {share:.2f} of what is published"
 
 

@@ -1,0 +1,124 @@
+"""Lesson 09's explorer: its lines are those of the shown code, bars add up, what is not resolved is drawn apart."""
+
+import contextlib
+import io
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import gmrl_lab as gl
+from gmrl_lab.explorers.ablations import Settings, bias_ablations, code, compute, draw, table
+from gmrl_lab.explorers.controls import Controls
+from gmrl_lab.paper import bias
+
+
+def final(**fields):
+    return list(compute(Settings(**fields), 0))[-1][1]
+
+
+@pytest.mark.parametrize("panel", "abcd")
+@pytest.mark.parametrize("mdp", ["all", "6"])
+def test_the_shown_code_reproduces_the_lines(panel, mdp):
+    result = final(panel=panel, mdp=mdp)
+    names: dict = {}
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(code(result.settings, 7), names)
+    found = names["found"]
+    if isinstance(found, dict):
+        for mine, shown in zip(result.lines.values(), found.values(), strict=True):
+            pd.testing.assert_frame_equal(mine.iloc[:, :3], shown.iloc[:, :3])
+    else:
+        for mine, column in zip(result.lines.values(), result.settings.columns, strict=True):
+            assert mine["median"].tolist() == found[column].tolist()
+
+
+@pytest.mark.parametrize("field", list(Controls(Settings).ranges()))
+def test_each_control_moves_through_its_range(field):
+    explorer = bias_ablations()
+    for value in explorer.controls.ranges()[field]:
+        result = explorer.run(**{field: value})
+        assert getattr(explorer.shown.settings, field) == value
+        assert all(len(line) >= 6 for line in result.lines.values())
+
+
+@pytest.mark.parametrize("panel", "abc")
+@pytest.mark.parametrize("mdp", ["all", "3"])
+def test_bars_add_up_to_the_mse(panel, mdp):
+    figure, _ = draw(final(panel=panel, mdp=mdp))
+    parts = [np.array(trace.y) for trace in figure.data if trace.type == "bar"]
+    np.testing.assert_allclose(sum(parts), 1.0, rtol=1e-9)
+
+
+def test_what_is_not_resolved_is_drawn_apart_and_named():
+    result = final(panel="c", reading="debiased")
+    figure, summary = draw(result)
+    hollow = next(trace for trace in figure.data if trace.marker.symbol == "triangle-down-open")
+    assert list(hollow.x) == [256]
+    assert "not resolved from 0 at 256" in summary
+    assert 256 not in figure.data[0].x
+
+
+def test_one_mdp_has_the_interval_of_its_own_standard_error():
+    line = final(panel="c", reading="debiased", mdp="0").lines["debiased"]
+    rows = bias.panel(gl.paper.shipped("2"), "c").query("mdp == 0").sort_values("n_trajectories")
+    half = (line["high"] - line["low"]) / 2
+    np.testing.assert_allclose(half, 1.96 * rows["bias_squared_error"])
+    np.testing.assert_allclose(line["median"], rows["bias_squared"])
+
+
+def test_injected_error_per_error_is_level():
+    figure, summary = draw(final(panel="d"))
+    level = [trace for trace in figure.data if trace.yaxis == "y2" and trace.mode == "lines+markers"]
+    assert len(level) == 4
+    assert all(max(trace.y) / min(trace.y) < 1.25 for trace in level)
+    assert "α = 4.5" in summary
+
+
+def test_table_is_the_panel_mdp_by_mdp():
+    assert len(table(final(panel="a"))) == 60
+    assert list(table(final(panel="d"))) == ["mean_error", "inner_lr", "mdp", "bias", "bias_std"]
+
+
+def test_redraw_is_quick():
+    explorer = bias_ablations()
+    explorer.run(panel="b")
+    start = time.process_time()
+    explorer.run(panel="c", mdp="4")
+    assert time.process_time() - start < 0.15
+
+
+def test_reset_returns_to_the_start():
+    explorer = bias_ablations(panel="a")
+    before = explorer.shown
+    explorer.run(panel="d", mdp="2")
+    explorer.view.buttons["reset"].click()
+    assert explorer.shown.settings == before.settings
+
+
+def test_interval_of_a_median_holds_what_it_says():
+    """Ten values: second smallest to second largest, which miss the median in 2·11/1024 = 2.15% of all samples."""
+    draws = np.random.default_rng(0).normal(size=(4000, 10))
+    found = [bias.median(pd.Series(row)) for row in draws]
+    missed = np.mean([not one.low <= 0 <= one.high for one in found])
+    assert abs(missed - 22 / 1024) < 4 * (22 / 1024 / 4000) ** 0.5  # false alarm below 1e-4
+    assert found[0].low == sorted(draws[0])[1]
+
+
+def test_growth_bears_biases_that_come_out_negative():
+    rows = [{"mdp": m, "x": x, "y": np.exp(2 * m * x)} for m in range(1, 8) for x in (1.0, 2.0, 3.0)]
+    rows[0]["y"] = -1e-9
+    found = bias.growth(pd.DataFrame(rows), "x", "y")
+    assert found.second.value == pytest.approx(4.0)
+    assert found.first.value == pytest.approx(5.0)  # the first MDP's rise is infinite
+    assert np.isfinite(found.fall.value)
+
+
+def test_verdicts_of_figure_2():
+    """What the shipped table says of each panel, and the number that says so."""
+    found = gl.paper.verdicts("2", gl.paper.shipped("2"))
+    kinds = [verdict.verdict.removeprefix("reproduced with a ") for verdict in found]
+    assert kinds == ["different reading", "reproduced", "different reading", "reproduced"]
+    assert "1.2 [0.5, 1.8], then 0.29" in found[0].evidence
+    assert "-0.91 [-inf, -0.83] debiased" in found[2].evidence

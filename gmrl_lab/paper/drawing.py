@@ -48,7 +48,7 @@ def curve(table: pd.DataFrame, x: str, y: str) -> pd.DataFrame:
     """
     rows = []
     for at, group in table.groupby(x, sort=True):
-        mean, half = interval(np.log(group[y]) if y in GEOMETRIC else group[y])
+        mean, half = interval(np.log(group[y].where(group[y] > 0)) if y in GEOMETRIC else group[y])
         ends = np.array([mean, mean - half, mean + half])
         rows.append((at, *(np.exp(ends) if y in GEOMETRIC else ends)))
     return pd.DataFrame(rows, columns=[x, "mean", "low", "high"])

@@ -202,8 +202,8 @@ def _figure_5(table: pd.DataFrame) -> Iterator[Verdict]:
         abs(alike.mean) + alike.half < 0.1,
         f"SSS, LVC − Loaded DiCE {alike}",
     )
-    log = [np.log(_by_mdp(table, "covariance_trace", estimator=e, parts="ESE")) for e in ("Loaded DiCE", "LVC")]
-    ratio = _estimate(log[0] - log[1])
+    trace = [_by_mdp(table, "covariance_trace", estimator=e, parts="ESE") for e in ("Loaded DiCE", "LVC")]
+    ratio = _estimate(np.log((trace[0] / trace[1]).where(lambda x: x > 0)))
     yield _judge(
         "LVC has less variance than Loaded DiCE",
         ratio.low > 0,

@@ -70,7 +70,10 @@ PAPER, TABLE_2 = Run(), Table2()
 
 
 def figure_1(run: Run = PAPER, table: Table2 = TABLE_2) -> pd.DataFrame:
-    """Accuracy against sample size for MAML, panels (a, b), and against inner steps for LIRPG, panels (c, d)."""
+    """Accuracy against sample size for MAML, panels (a, b), and against inner steps for LIRPG, panels (c, d).
+
+    Taught in lesson 08.
+    """
     size = run.size
     axes: Axes = {"estimator": ("LVC", "AD"), "n_trajectories": size.sample_sizes, "parts": ("SEE ESE SSE",)}
     above = run.sweep(cells.maml, _with_trials(run, table), axes)
@@ -101,19 +104,28 @@ def figure_2(run: Run = PAPER, table: Table2 = TABLE_2) -> pd.DataFrame:
 
 
 def figure_5(run: Run = PAPER, table: Table2 = TABLE_2) -> pd.DataFrame:
-    """MAML: all seven ways to sample, all four estimators, against sample size."""
+    """MAML: all seven ways to sample, all four estimators, against sample size.
+
+    Taught in lesson 08.
+    """
     axes: Axes = {"estimator": ESTIMATORS, "n_trajectories": run.size.sample_sizes, "parts": (ALL_PARTS,)}
     return run.sweep(cells.maml, _with_trials(run, table), axes)
 
 
 def figure_6(run: Run = PAPER, table: Table2 = TABLE_2) -> pd.DataFrame:
-    """MAML: all seven ways to sample, all four estimators, against the inner step size at K = 5, |τ| = 32."""
+    """MAML: all seven ways to sample, all four estimators, against the inner step size at K = 5, |τ| = 32.
+
+    Taught in lesson 08.
+    """
     axes: Axes = {"estimator": ESTIMATORS, "inner_lr": run.size.inner_lrs, "n_inner_steps": (5,)}
     return run.sweep(cells.maml, _with_trials(run, table), {**axes, "n_trajectories": (32,), "parts": (ALL_PARTS,)})
 
 
 def figure_7(run: Run = PAPER, table: Table2 = TABLE_2) -> pd.DataFrame:
-    """MAML: all seven ways to sample, all four estimators, against the number of inner steps at |τ| = 32."""
+    """MAML: all seven ways to sample, all four estimators, against the number of inner steps at |τ| = 32.
+
+    Taught in lesson 08.
+    """
     axes: Axes = {"estimator": ESTIMATORS, "n_inner_steps": run.size.inner_steps}
     return run.sweep(cells.maml, _with_trials(run, table), {**axes, "n_trajectories": (32,), "parts": (ALL_PARTS,)})
 
@@ -131,7 +143,10 @@ def figure_8(run: Run = PAPER, table: Table2 = TABLE_2) -> pd.DataFrame:
 
 
 def value_noise(run: Run = PAPER, table: Table2 = TABLE_2) -> pd.DataFrame:
-    """Beyond the paper: Figure 1(a, b)'s ESE against the noise on the value baseline, which makes AD's plateau."""
+    """Beyond the paper: Figure 1(a, b)'s ESE against the noise on the value baseline, which makes AD's plateau.
+
+    Taught in lesson 08.
+    """
     axes: Axes = {"estimator": ("LVC", "AD"), "value_noise": (0.0, 0.25, 0.5, 1.0), "parts": ("ESE",)}
     return run.sweep(cells.maml, _with_trials(run, table), {**axes, "n_trajectories": run.size.sample_sizes})
 

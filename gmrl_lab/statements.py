@@ -6,7 +6,18 @@ The rows stand in `gmrl_lab/registry/lesson_NN.py`; a lesson prints its own by `
 from pathlib import Path
 
 from gmrl_lab._validate import bad
-from gmrl_lab.registry import Statement, lesson_01, lesson_02, lesson_03, lesson_04, lesson_05, lesson_06, lesson_07
+from gmrl_lab.registry import (
+    Statement,
+    lesson_01,
+    lesson_02,
+    lesson_03,
+    lesson_04,
+    lesson_05,
+    lesson_06,
+    lesson_07,
+    lesson_08,
+    lesson_10,
+)
 
 STATEMENTS: tuple[Statement, ...] = (
     *lesson_01.ROWS,
@@ -16,6 +27,8 @@ STATEMENTS: tuple[Statement, ...] = (
     *lesson_05.ROWS,
     *lesson_06.ROWS,
     *lesson_07.ROWS,
+    *lesson_08.ROWS,
+    *lesson_10.ROWS,
 )
 """All rows, in teaching order."""
 

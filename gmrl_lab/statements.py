@@ -16,6 +16,7 @@ from gmrl_lab.registry import (
     lesson_06,
     lesson_07,
     lesson_08,
+    lesson_09,
     lesson_10,
 )
 
@@ -28,6 +29,7 @@ STATEMENTS: tuple[Statement, ...] = (
     *lesson_06.ROWS,
     *lesson_07.ROWS,
     *lesson_08.ROWS,
+    *lesson_09.ROWS,
     *lesson_10.ROWS,
 )
 """All rows, in teaching order."""

@@ -7,8 +7,10 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import gmrl_lab as gl
+from gmrl_lab import bounds
 from gmrl_lab.explorers.ablations import Settings, bias_ablations, code, compute, draw, table
 from gmrl_lab.explorers.controls import Controls
 from gmrl_lab.paper import bias
@@ -122,3 +124,37 @@ def test_verdicts_of_figure_2():
     assert kinds == ["different reading", "reproduced", "different reading", "reproduced"]
     assert "1.2 [0.5, 1.8], then 0.29" in found[0].evidence
     assert "-0.91 [-inf, -0.83] debiased" in found[2].evidence
+
+
+def test_published_reading_is_mostly_noise():
+    """From |τ| = 32 on tr Σ/10 explains the published reading within a factor of 2 in the geometric mean."""
+    rows = bias.panel(gl.paper.shipped("2"), "c").query("n_trajectories >= 32")
+    share = np.log(rows["published_variance"] / rows["published_bias_squared"])
+    assert abs(share.mean()) < np.log(2)
+    debiased = rows["bias_squared"].clip(lower=0) / rows["published_bias_squared"]
+    assert debiased.median() < 0.2
+
+
+def test_bound_stands_above_both_readings():
+    task, start = gl.MAML(gl.random_mdp(seed=0)), torch.zeros(20, 5, dtype=torch.float64)
+    inner, target = gl.Sampled(gl.LVC(), 32, baseline=gl.Baseline(noise=1.0)), gl.Exact(horizon=20)
+    found = bounds.local_constants(
+        task, start, 2, 3.0, inner=inner, target=target, generator=torch.Generator().manual_seed(0)
+    )
+    bound = bounds.theorem(found, 2, 3.0, 32, start_is_phi=True).bias
+    row = bias.panel(gl.paper.shipped("2"), "a").query("mdp == 0 and n_inner_steps == 2").iloc[0]
+    assert bound > 5 * row["published_bias_squared"] ** 0.5 > 5 * row["bias_squared"] ** 0.5
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_degree_in_the_hessian_error(k):
+    task, start = gl.MAML(gl.random_mdp(seed=range(10))), torch.zeros(20, 5, dtype=torch.float64)
+    exact = gl.meta_gradient(task, start, k, 3.0)
+
+    def slope(c):
+        wrong = [gl.meta_gradient(task, start, k, 3.0, hessian=gl.Perturbed(gl.Exact(), x)) for x in (c, 1.01 * c)]
+        near, far = ((x - exact).flatten(1).norm(dim=-1) for x in wrong)
+        return (far / near).log() / np.log(1.01)
+
+    assert (slope(0.5) - 1).abs().max() < 0.04
+    assert (slope(4000.0) - k).abs().max() < 0.02

@@ -1,5 +1,7 @@
 """Interactive explorers: a settings dataclass, a pure `compute`, a pure `draw`, and `Explorer` to wire them."""
 
+from gmrl_lab.explorers.ablations import bias_ablations
+from gmrl_lab.explorers.bias_cost import meta_training
 from gmrl_lab.explorers.composition import compositional
 from gmrl_lab.explorers.controls import (
     Controls,
@@ -31,6 +33,7 @@ __all__ = [
     "Controls",
     "Explorer",
     "base_layout",
+    "bias_ablations",
     "choice",
     "compositional",
     "hessian_bias",
@@ -40,6 +43,7 @@ __all__ = [
     "log_slider",
     "maml_decomposition",
     "maml_permutations",
+    "meta_training",
     "number",
     "policy_gradient",
     "powers_of_two",

@@ -61,7 +61,7 @@ def test_mdps_differ_more_than_trials() -> None:
 
 
 def test_the_plateau_is_a_factor_for_each_state() -> None:
-    """The closed form is the exact H₂ with a wrong baseline; a bootstrap that is wrong too moves it by less than 25%."""
+    """The closed form is the exact H₂ with a wrong baseline; one wrong bootstrap more moves it by less than 25%."""
     mdps, theta = gl.random_mdp(seed=range(10)), torch.zeros(20, 5, dtype=torch.float64)
     draw = torch.randn(10, 20, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     values = gl.exact.value(mdps, theta)

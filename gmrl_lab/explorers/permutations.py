@@ -212,7 +212,7 @@ def _truth(result: Result) -> Iterator[Trace]:
     x = sorted(result.shown[s.axis].unique())
     black = {"type": "scatter", "mode": "lines", "x": x, "line": {"color": OKABE_ITO["black"], "width": 2}}
     if s.column not in GEOMETRIC:
-        yield {**black, "y": [1.03] * len(x), "name": "exact"}
+        yield {**black, "y": [1.0] * len(x), "name": "exact"}
     elif s.column == "covariance_trace":
         size = result.shown.assign(covariance_trace=result.shown["exact_squared"])
         yield {**black, "y": curve(size, s.axis, s.column)["mean"].tolist(), "name": "‖exact‖²"}

@@ -158,3 +158,23 @@ def test_degree_in_the_hessian_error(k):
 
     assert (slope(0.5) - 1).abs().max() < 0.04
     assert (slope(4000.0) - k).abs().max() < 0.02
+
+
+def test_what_lesson_09_quotes():
+    two = gl.paper.shipped("2")
+    steps, rates, wrong = (bias.panel(two, letter) for letter in "abd")
+    wild = steps.query("mdp == 6 and n_inner_steps == 4")["bias_squared"].item()
+    assert wild == pytest.approx(0.593, abs=0.001)
+    middle = bias.medians(steps, "n_inner_steps", "bias_squared").set_index("n_inner_steps")["median"]
+    published = bias.medians(steps, "n_inner_steps", "published_bias_squared").set_index("n_inner_steps")["median"]
+    assert middle[4] == pytest.approx(0.0004, abs=0.00005)
+    assert 18 < (middle[3] / middle[1]) ** 0.5 < 22
+    assert 1.7 < (published[3] / published[1]) ** 0.5 < 2.2
+    one = steps.query("n_inner_steps == 1")
+    assert (one["bias_squared"] < 1.96 * one["bias_squared_error"]).all()
+    large = bias.medians(rates.query("inner_lr >= 7"), "inner_lr", "bias_squared")["median"]
+    assert large.is_monotonic_decreasing
+    for _, rows in wrong.groupby("inner_lr"):
+        ends = [rows[rows["curvature"] == c].set_index("mdp") for c in (0.5, 4.0)]
+        rise = [np.log(ends[1][name] / ends[0][name]) for name in ("bias", "hessian_error")]
+        assert 1.45 < (rise[0] / rise[1]).median() < 1.55

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -65,7 +67,7 @@ CREDIT = Exercise(
 
 def _standard_error(first: Tensor, second: Tensor) -> Tensor:
     difference = first - second
-    return difference.std() / len(difference) ** 0.5
+    return difference.std() / math.sqrt(len(difference))
 
 
 def _run_cases() -> list[Case]:
@@ -122,7 +124,7 @@ AD_DROPS = Question(
 COST = Question(
     id="10.cost",
     answer="c",
-    why="AD's bias alone costs 0.093 of the 0.632 that the exact meta-gradient gains; with samples 0.315 is missing.",
+    why="AD's bias alone costs 0.093 of the 0.633 that the exact meta-gradient gains; with samples 0.315 is missing.",
     hints={
         "a": "With AD's bias alone, all else exact, where does the curve end?",
         "b": "DiCE's Hessian has no bias. Where does its curve end?",

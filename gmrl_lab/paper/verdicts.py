@@ -203,7 +203,8 @@ def _figure_5(table: pd.DataFrame) -> Iterator[Verdict]:
         f"SSS, LVC − Loaded DiCE {alike}",
     )
     trace = [_by_mdp(table, "covariance_trace", estimator=e, parts="ESE") for e in ("Loaded DiCE", "LVC")]
-    ratio = _estimate(np.log((trace[0] / trace[1]).where(lambda x: x > 0)))
+    times = trace[0] / trace[1]
+    ratio = _estimate(times[times > 0].map(np.log))
     yield _judge(
         "LVC has less variance than Loaded DiCE",
         ratio.low > 0,

@@ -45,7 +45,7 @@ class Settings:
     estimator: str = choice(*ESTIMATORS, default="LVC", label="estimator")
     measure: str = choice(*MEASURES, default="Pearson", label="measure", help="accuracy or variance")
     place: str = toggles(tuple(_PLACES), default="middle", label="point", help="taken apart on the right")
-    anew: bool = switch(default=True, label="anew", help=f"compute the point again, {LIVE_TRIALS} trials")
+    anew: bool = switch(default=True, label="anew", help=f"{LIVE_TRIALS} trials of the seed")
 
     @property
     def axis(self) -> str:

@@ -36,6 +36,8 @@ def median(values: pd.Series) -> Median:
     """The median of independent values; of ten, the second smallest and second largest enclose it in 97.9% of cases.
 
     Of fewer than six values the smallest and the largest are given, which enclose it in 1 − 2¹⁻ⁿ of the cases.
+
+    Taught in lesson 09.
     """
     ordered = np.sort(values.to_numpy(dtype=float))
     rank = max(int(stats.binom.ppf(0.025, len(ordered), 0.5)), 1)
@@ -44,7 +46,10 @@ def median(values: pd.Series) -> Median:
 
 
 def medians(table: pd.DataFrame, x: str, y: str) -> pd.DataFrame:
-    """`median` of `y` over MDPs at each `x`: columns x, median, low, high, and resolved, whether 0 lies below."""
+    """`median` of `y` over MDPs at each `x`: columns x, median, low, high, and resolved, whether 0 lies below.
+
+    Taught in lesson 09.
+    """
     rows = [(at, *median(group[y])) for at, group in table.groupby(x, sort=True)]
     return pd.DataFrame(rows, columns=[x, "median", "low", "high"]).assign(resolved=lambda found: found["low"] > 0)
 
@@ -54,6 +59,8 @@ def panel(table: pd.DataFrame, letter: str) -> pd.DataFrame:
 
     `published_variance` is tr Σ/10, what sampling noise adds to the published reading, the variance of its mean;
     `mean_error` is 2c/(S·A), the mean of the injected error's diagonal.
+
+    Taught in lesson 09.
     """
     part = table[table["panel"] == letter]
     error = 2 * part["curvature"] / (part["n_states"] * part["n_actions"])
@@ -64,6 +71,8 @@ def growth(table: pd.DataFrame, x: str, squared: str, *, log_x: bool = False) ->
     """Slopes of ½ ln `squared` in `x`, or in ln `x`, between the ends and the middle point, MDP by MDP.
 
     A line has the same slope in both halves; a concave curve has less in the second.
+
+    Taught in lesson 09.
     """
     values = table.pivot(index="mdp", columns=x, values=squared).clip(lower=0.0)
     with np.errstate(divide="ignore"):

@@ -69,6 +69,8 @@ def compositional_bias(*, n_trajectories: int, seed: int, **table2: float | str)
 
     The debiased one is measured against the target with the samples' own horizon, so that what is left is the
     composition; `horizon_squared` is the squared distance between that target and the infinite-horizon one.
+
+    Taught in lesson 09.
     """
     table = Table2(**table2)  # type: ignore[arg-type]
     task, phi = gl.MAML(mdps(table)), _zeros(table)
@@ -92,6 +94,8 @@ def injected_error(*, curvature: float, n_draws: int, seed: int, **table2: float
     """MAML, all exact but for a known error of the Hessian, diag(2M/(S·A)) with M = c + 0.3 N(0, 1), for each MDP.
 
     `hessian_error` is the norm of that error, `bias` that of what it does to the meta-gradient; means over the draws.
+
+    Taught in lesson 09.
     """
     table = Table2(**table2)  # type: ignore[arg-type]
     task, phi = gl.MAML(mdps(table)), _zeros(table)

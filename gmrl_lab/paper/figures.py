@@ -84,7 +84,10 @@ def figure_1(run: Run = PAPER, table: Table2 = TABLE_2) -> pd.DataFrame:
 
 
 def figure_2(run: Run = PAPER, table: Table2 = TABLE_2) -> pd.DataFrame:
-    """Bias against K (a), α (b) and |τ| (c) with sampled inner updates, and against an injected Hessian error (d)."""
+    """Bias against K (a), α (b) and |τ| (c) with sampled inner updates, and against an injected Hessian error (d).
+
+    Taught in lesson 09.
+    """
     size = run.size
     many = replace(table, n_trials=size.bias_trials)
     slow: Axes = {"inner_lr": (3.0,)}
@@ -131,7 +134,10 @@ def figure_7(run: Run = PAPER, table: Table2 = TABLE_2) -> pd.DataFrame:
 
 
 def figure_8(run: Run = PAPER, table: Table2 = TABLE_2) -> pd.DataFrame:
-    """LIRPG: accuracy and variance against the inner steps, for sampled Jacobians and Hessians (ESE)."""
+    """LIRPG: accuracy and variance against the inner steps, for sampled Jacobians and Hessians (ESE).
+
+    Taught in lesson 10.
+    """
     axes: Axes = {
         "estimator": ("LVC", "AD", "Loaded DiCE"),
         "n_inner_steps": tuple(k for k in run.size.inner_steps if k <= 5),
@@ -152,7 +158,10 @@ def value_noise(run: Run = PAPER, table: Table2 = TABLE_2) -> pd.DataFrame:
 
 
 def training(run: Run = PAPER, table: Table2 = TABLE_2) -> pd.DataFrame:
-    """Beyond the paper: what the bias costs. Meta-training with each estimator and with the exact meta-gradient."""
+    """Beyond the paper: what the bias costs. Meta-training with each estimator and with the exact meta-gradient.
+
+    Taught in lesson 10.
+    """
     axes: Axes = {
         "algorithm": ALGORITHMS,
         "estimator": ("exact", *ESTIMATORS),

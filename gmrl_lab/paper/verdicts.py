@@ -40,7 +40,7 @@ def verdicts(figure: str, table: pd.DataFrame) -> list[Verdict]:
     Raises:
         ValueError: for a figure that there is not.
 
-    Taught in lesson 08.
+    Taught in lessons 08, 09, and 10.
     """
     check_choice("figure", figure, (*FIGURES, *BEYOND))
     return list(_VERDICTS[figure](table)) if figure in _VERDICTS else []

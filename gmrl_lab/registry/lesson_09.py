@@ -21,7 +21,7 @@ ROWS = (
         source="Figure 2",
         claim="(a) and (c) reproduced with a different reading, (b) and (d) reproduced: a verdict for each panel, from "
         "medians over MDPs with order-statistic intervals.",
-        functions=("gmrl_lab.paper.figure_2", "gmrl_lab.paper.verdicts", "gmrl_lab.paper.bias.medians"),
+        functions=("gmrl_lab.paper.figure_2", "gmrl_lab.paper.verdicts.verdicts", "gmrl_lab.paper.bias.medians"),
         tests=(
             "tests/explorers/test_ablations.py::test_verdicts_of_figure_2",
             "tests/explorers/test_ablations.py::test_interval_of_a_median_holds_what_it_says",

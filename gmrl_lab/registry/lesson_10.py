@@ -7,7 +7,7 @@ ROWS = (
         id="figure-1cd",
         source="Figures 1(c, d) and 8",
         claim=r"LIRPG: at $K=1$ LVC and AD are alike; as $K$ grows LVC's correlation stays high and AD's drops.",
-        functions=("gmrl_lab.paper.figure_8", "gmrl_lab.paper.verdicts"),
+        functions=("gmrl_lab.paper.figure_8", "gmrl_lab.paper.verdicts.verdicts"),
         tests=(
             "tests/test_lirpg_experiments.py::test_one_step_needs_no_hessian",
             "tests/test_lirpg_experiments.py::test_claims_about_figure_8",
@@ -40,7 +40,7 @@ ROWS = (
         source="beyond the paper; Eq. 11",
         claim=r"Over 100 outer steps the bias of AD's Hessian alone costs MAML 3% ($K=1$) to 15% ($K=3$) of what the "
         "exact meta-gradient gains, and LIRPG nothing; with samples AD loses more.",
-        functions=("gmrl_lab.paper.training",),
+        functions=("gmrl_lab.paper.training.Training",),
         tests=(
             "tests/test_lirpg_experiments.py::test_what_the_bias_costs",
             "tests/test_lirpg_experiments.py::test_shipped_training_is_what_the_code_computes",

@@ -89,7 +89,7 @@ def test_inner_estimate_is_unbiased_with_bounded_variance(estimator) -> None:
     assert close(3 * three.variance, one.variance, 1e-12)
 
 
-def test_variance_stays_bounded_where_the_policy_is_nearly_deterministic() -> None:
+def test_variance_stays_bounded_near_determinism() -> None:
     """On-policy a score is at most √2 long, however small a probability: no 1/π in the variance."""
     sigma = [
         gradient_moments(MDP, scale * THETA, sampled(gl.AD()), gl.Exact(2), scale * THETA).variance for scale in (1, 50)
@@ -97,7 +97,7 @@ def test_variance_stays_bounded_where_the_policy_is_nearly_deterministic() -> No
     assert sigma[1] <= 10 * sigma[0]
 
 
-def test_noise_outlives_the_gradient_where_the_policy_is_nearly_deterministic() -> None:
+def test_noise_outlives_the_gradient_near_determinism() -> None:
     """σ is bounded, but the gradient dies out faster: at logits of 16 the ratio is over a thousand, at 0 under one."""
     ratios = []
     for logit in (0.0, 16.0):

@@ -128,7 +128,7 @@ def test_anything_else_is_not() -> None:
         assert differ(mean_estimate("MAML", 2, **settings), wanted), settings
 
 
-def test_a_curvature_and_the_score_count_the_same_thing_twice() -> None:
+def test_curvature_and_score_count_the_same_thing_twice() -> None:
     """DiCE without the score is nearer than DiCE with it, and so is LVC: their Hessian *is* the score, linearised."""
     wanted = target("MAML", 3)
     for estimator in (gl.LVC(), gl.DiCE()):
@@ -201,8 +201,11 @@ def test_sampled_outer_return_has_the_same_mean() -> None:
 
 
 # --- how they move with n ---------------------------------------------------------------------------------------------
-def test_the_score_is_noisier_with_more_data_unless_the_reference_is_where_the_path_ends() -> None:
-    """From 16 to 256 trajectories, 2,000 trials; a variance of so many is known to a fifth. LVC's falls sixteenfold."""
+def test_how_variances_move_with_n() -> None:
+    """From 16 to 256 trajectories, 2,000 trials; a variance of so many is known to a fifth.
+
+    The score's grows sixteenfold, or levels off if the reference is where the path ends; LVC's falls sixteenfold.
+    """
 
     def growth(estimator, score: float, control: str) -> float:
         settings = {"score": score, "control": control, "n_trials": 2000, "generator": seeded(5)}
@@ -295,7 +298,7 @@ def test_the_whole_life_is_the_meta_gradient_and_a_short_window_is_not() -> None
     assert truncated_gradient(LIFE["MAML"], phi, 5, 1.0, 4).abs().max() == 0  # the window does not reach φ = θ⁰
 
 
-def test_a_window_sees_its_share_of_the_length_and_the_direction() -> None:
+def test_a_window_sees_its_share_of_the_length() -> None:
     """LIRPG for 30 steps of size 1 on the paper's MDP: 3 and 10 steps see about a tenth and a third."""
     task, phi = gl.LIRPG(gl.random_mdp(), torch.zeros(20, 5).double()), torch.zeros(20, 5).double()
     whole = gl.meta_gradient(task, phi, 30, 1.0)
@@ -305,7 +308,7 @@ def test_a_window_sees_its_share_of_the_length_and_the_direction() -> None:
         assert gl.accuracy(part, whole, kind="cosine") > 0.95
 
 
-def test_a_window_in_the_middle_of_life_has_another_direction() -> None:
+def test_a_window_early_in_life_has_another_direction() -> None:
     """Judged where it ends, after 5 steps or after 30: only the later one points where the whole life does."""
     task, phi = gl.LIRPG(gl.random_mdp(), torch.zeros(20, 5).double()), torch.zeros(20, 5).double()
     whole = gl.meta_gradient(task, phi, 30, 1.0)

@@ -19,6 +19,7 @@ from gmrl_lab.explorers.figures import show
 from gmrl_lab.explorers.first_order import policy_gradient
 from gmrl_lab.explorers.framework import unified_framework
 from gmrl_lab.explorers.hessian_bias import hessian_bias
+from gmrl_lab.explorers.theorem import bias_variance_theorem
 from gmrl_lab.explorers.two_targets import two_targets
 from gmrl_lab.plots import DASHES, MARKERS, OKABE_ITO, base_layout, line_style
 
@@ -29,6 +30,7 @@ __all__ = [
     "Controls",
     "Explorer",
     "base_layout",
+    "bias_variance_theorem",
     "choice",
     "compositional",
     "hessian_bias",

@@ -90,3 +90,21 @@ def test_gap_grows_with_the_steps(name: str) -> None:
         gaps.append(bounds.theorem(constants, k, 1.0, 32, start_is_phi=name == "MAML").hessian / bias)
     assert 1 < gaps[0] < gaps[1] < gaps[2]
     assert gaps[2] > 3 * gaps[0]
+
+
+def test_product_telescopes_and_errors_of_steps_hardly_cancel() -> None:
+    """MAML at K = 6: one summand for each step, they add up to the bias, and their lengths to little more."""
+    mdp, start, eye = gl.random_mdp(5, 3, concentration=0.3, seed=0), torch.zeros(5, 3).double(), torch.eye(15).double()
+    path = gl.meta_gradient_by_product(gl.MAML(mdp), start, 6, 1.0, terms=True).path
+    right = [eye + gl.exact.hessian(mdp, x, 20, gl.exact.value(mdp, x)) for x in path[:-1]]
+    wrong = [eye + gl.estimated_hessian(mdp, x, EXPECTED) for x in path[:-1]]
+    v = gl.exact.gradient(mdp, path[-1]).flatten()
+    summands = []
+    for i in range(6):
+        factors = [*wrong[:i], wrong[i] - right[i], *right[i + 1 :]]
+        summands.append(torch.linalg.multi_dot([*factors, v]))
+    bias = torch.linalg.multi_dot([*wrong, v]) - torch.linalg.multi_dot([*right, v])
+    torch.testing.assert_close(sum(summands), bias, rtol=1e-10, atol=1e-14)
+    assert bias.norm() > 0.95 * sum(x.norm() for x in summands)
+    sizes = [norm(x - y) for x, y in zip(wrong, right, strict=True)]
+    assert sizes == sorted(sizes, reverse=True)

@@ -87,8 +87,8 @@ ROWS = (
     Statement(
         id="theorem-4.5-loose",
         source="beyond the paper",
-        claim="The bound is loose because it takes each matrix at its largest value and in its worst direction, at every "
-        "step, and counts noise that cancels; errors of different steps hardly do.",
+        claim="The bound is loose because it takes each matrix at its largest value and in its worst direction, at "
+        "every step, and counts noise that cancels; errors of different steps hardly do.",
         functions=("gmrl_lab.bounds.theorem",),
         tests=(
             "tests/test_theorem_in_numbers.py::test_gap_is_the_product_of_five_directions",

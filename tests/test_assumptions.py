@@ -137,8 +137,17 @@ def test_dice_stays_unbiased_off_policy() -> None:
 
 
 def test_gae_is_unbiased_with_exact_values_only() -> None:
-    right = gradient_moments(MDP, THETA, sampled(gl.AD(), gae_lambda=0.5), gl.Exact(2), THETA)
-    assert right.bias.abs().max() < 1e-13
+    """And then less noisy; with wrong values a short λ is more biased than λ = 1, which has the bootstrap's bias."""
+
+    def moments(gae_lambda: float, baseline: gl.Baseline) -> gl.assumptions.Moments:
+        oracle = sampled(gl.AD(), gae_lambda=gae_lambda, baseline=baseline)
+        return gradient_moments(MDP, THETA, oracle, gl.Exact(2), THETA)
+
+    short, long = (moments(gae_lambda, QUIET) for gae_lambda in (0.5, 1.0))
+    assert short.bias.abs().max() < 1e-13
+    assert short.variance < 0.9 * long.variance
+    short, long = (moments(gae_lambda, gl.Baseline(seed=1)) for gae_lambda in (0.0, 1.0))
+    assert short.bias.norm() > 1.1 * long.bias.norm() > 0.01
 
 
 # --- ratios -----------------------------------------------------------------------------------------------------------

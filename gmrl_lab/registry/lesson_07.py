@@ -80,6 +80,7 @@ ROWS = (
             "tests/test_targets.py::test_the_score_is_the_curvature_that_autodiff_forgets",
             "tests/test_targets.py::test_curvature_and_score_count_the_same_thing_twice",
             "tests/test_targets.py::test_the_gap_of_the_targets_is_one_over_n_for_small_steps",
+            "tests/test_targets.py::test_dice_is_biased_for_both_targets_like_one_over_n",
             "tests/test_targets.py::test_dice_is_nearer_to_one_target_or_the_other",
         ),
         lesson="07",

@@ -1,5 +1,6 @@
 """Interactive explorers: a settings dataclass, a pure `compute`, a pure `draw`, and `Explorer` to wire them."""
 
+from gmrl_lab.explorers.coin import coin
 from gmrl_lab.explorers.composition import compositional
 from gmrl_lab.explorers.controls import (
     Controls,
@@ -32,6 +33,7 @@ __all__ = [
     "base_layout",
     "bias_variance_theorem",
     "choice",
+    "coin",
     "compositional",
     "hessian_bias",
     "integer",

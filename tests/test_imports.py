@@ -122,7 +122,7 @@ def test_flat_name_has_a_docstring(name: str) -> None:
 
 # --- docstrings ---------------------------------------------------------------------------------------------------
 
-MODULES = {"assumptions", "bounds", "exact", "targets"}
+MODULES = ("assumptions", "bounds", "exact", "targets")
 PUBLIC = [gl.__dict__[name] for name in gl.__all__ if name not in {*LAZY, *MODULES, "bench_estimator"}]
 PUBLIC += [
     getattr(getattr(gl, module), name)

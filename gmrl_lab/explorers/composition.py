@@ -19,7 +19,7 @@ AXES = {"|τ|": "against the sample size", "K": "against the inner steps", "α":
 FIELDS = {"|τ|": "n_trajectories", "K": "n_inner_steps", "α": "inner_lr"}
 VALUES = {"|τ|": (1, 2, 4, 8, 16, 32), "K": (1, 2, 3, 4, 5), "α": (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)}
 SAMPLES = {"fresh": "each step draws its own", "reused": "each step also uses those of the steps before it"}
-PIECE, QUICK, PUBLISHED_TRIALS = 200, 150, 10
+PIECE, QUICK, PUBLISHED_TRIALS = 200, 1000, 10
 _BLACK = OKABE_ITO["black"]
 
 
@@ -81,7 +81,8 @@ def compute(settings: Settings, seed: int) -> Iterator[tuple[float, Result]]:
                 if point.n_sequences > QUICK:
                     yield (i + 1) / (len(points) + 1) / n_pieces, Result(settings, tuple(ends), tuple(truths))
                 truths[i] = rooms.true_bias(point)
-        yield piece / n_pieces, Result(settings, tuple(ends), tuple(truths))
+        if piece % 5 == 0 or n_pieces == 1:
+            yield piece / n_pieces, Result(settings, tuple(ends), tuple(truths))
 
 
 def measured(point: Point, ends: Tensor, debias: bool = True) -> tuple[float, float]:

@@ -1,7 +1,7 @@
 """gmrl_lab: how wrong are the gradients of gradient-based meta-reinforcement learning, and why?
 
 `import gmrl_lab as gl` gives the core, which needs NumPy and PyTorch alone. `gl.explorers`, `gl.plots`, `gl.checks`,
-`gl.predictions`, `gl.statements` and `gl.bench_estimator` load when they are first used.
+`gl.paper`, `gl.predictions`, `gl.statements` and `gl.bench_estimator` load when they are first used.
 """
 
 from importlib import import_module
@@ -24,12 +24,12 @@ from gmrl_lab.steps import Steps
 from gmrl_lab.tasks import LIRPG, LOLA, LPG, MAML, MGRL, Task
 
 if TYPE_CHECKING:
-    from gmrl_lab import checks, explorers, plots, predictions, statements
+    from gmrl_lab import checks, explorers, paper, plots, predictions, statements
     from gmrl_lab.bench import bench_estimator
 
 __version__ = "0.1.0"
 
-_LAZY = ("checks", "explorers", "plots", "predictions", "statements")
+_LAZY = ("checks", "explorers", "paper", "plots", "predictions", "statements")
 
 __all__ = [
     "AD",
@@ -73,6 +73,7 @@ __all__ = [
     "meta_gradient",
     "meta_gradient_by_product",
     "mse_split",
+    "paper",
     "plots",
     "predictions",
     "random_mdp",

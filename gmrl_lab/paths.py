@@ -1,18 +1,23 @@
 """Where the inner loop goes: θ⁰ … θ^K with exact or sampled updates, and every place where it can end."""
 
-from dataclasses import replace
+import math
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from gmrl_lab._validate import bad, check_finite
+from gmrl_lab.mdp import TabularMDP
 from gmrl_lab.meta import EXACT, ROLES, begun, check_call
 from gmrl_lab.oracles import Oracle, Sampled
+from gmrl_lab.problem import Problem
+from gmrl_lab.reuse import Reused, ReusedRun
 from gmrl_lab.rollout import Trajectories, enumerate_samples, log_prob
-from gmrl_lab.seeding import Generators, spawn_roles
+from gmrl_lab.seeding import Generators, Streams, spawn_roles
 from gmrl_lab.tasks import Task
 
-MOST_PATHS = 40_000
+MOST_PATHS = 50_000
 """Sequences of samples that `every_end` lists at most."""
 
 
@@ -53,14 +58,17 @@ def inner_path(
     return torch.stack(path)
 
 
-def every_end(task: Task, phi: Tensor, n_inner_steps: int, inner_lr: float, inner: Sampled) -> tuple[Tensor, Tensor]:
+def every_end(
+    task: Task, phi: Tensor, n_inner_steps: int, inner_lr: float, inner: Sampled | Reused | ReusedRun
+) -> tuple[Tensor, Tensor]:
     """Every θ̂^K that sampled inner steps can reach on a tiny MDP, and its probability: expectations without sampling.
 
     Args:
         task: of one MDP, with the policy θ.
         phi: one φ.
         n_inner_steps, inner_lr: K and α.
-        inner: estimator, n and horizon; its baseline must draw no fresh noise.
+        inner: estimator, n and horizon, with fresh samples or reused ones; its baseline must draw no fresh noise. A
+            `Reused(…).begin()` has the effective sizes of all M ends afterwards.
 
     Returns:
         `(M, *theta_shape)` and `(M,)`, for M sequences of K samples.
@@ -70,28 +78,55 @@ def every_end(task: Task, phi: Tensor, n_inner_steps: int, inner_lr: float, inne
 
     Taught in lesson 04.
     """
-    if inner.baseline is not None and inner.baseline.is_random:
-        raise bad("inner", repr(inner.baseline), "a baseline without fresh noise: noise=0.0, a fixed seed, or None")
-    theta = task.theta_0(phi).detach().unsqueeze(0)
-    mdp = task.inner(phi, theta[0]).mdp
-    every, uniform = enumerate_samples(mdp, torch.zeros_like(theta[0]), inner.horizon, inner.n_trajectories)
-    if len(uniform) ** n_inner_steps > MOST_PATHS:
-        asked = f"{len(uniform)} samples in each of {n_inner_steps} steps"
-        raise bad("n_inner_steps", asked, f"at most {MOST_PATHS} sequences: fewer steps, trajectories or a shorter T")
-    chance = uniform / every.behaviour_log_prob.sum((-1, -2)).exp()  # without the policy: model and orders alone
-    probability = torch.ones(1, dtype=theta.dtype, device=theta.device)
-    for _ in range(n_inner_steps):
-        here = theta.unsqueeze(1).expand(-1, len(chance), *task.theta_shape).clone().requires_grad_()
-        drawn = _on_policy(every, here.detach())
-        step = task.inner_update(phi.expand(*here.shape[:2], *phi.shape), here, replace(inner, trajectories=drawn))
-        log_p = drawn.behaviour_log_prob.sum((-1, -2))
-        probability = (probability.unsqueeze(-1) * chance * log_p.exp()).flatten()
-        theta = (here + inner_lr * step).detach().flatten(0, 1)
+    run = inner.begin() if isinstance(inner, Reused) else inner
+    own, buffer = (run, 0) if isinstance(run, Sampled) else (run.oracle.sampled, run.oracle.buffer)
+    if own.baseline is not None and own.baseline.is_random:
+        raise bad("inner", repr(own.baseline), "a baseline without fresh noise: noise=0.0, a fixed seed, or None")
+    theta = task.theta_0(phi).detach()
+    steps = _every_sequence(task.inner(phi, theta).mdp, theta, own, n_inner_steps, buffer)
+    n_paths = len(steps[0].sample) if steps else 1
+    theta, phi = theta.expand(n_paths, *theta.shape), phi.expand(n_paths, *phi.shape)
+    probability = torch.ones(n_paths, dtype=theta.dtype, device=theta.device)
+    for every, chance, sample in steps:
+        states, actions = every.states[sample], every.actions[sample]
+        drawn = Trajectories(states, actions, log_prob(theta, states, actions))
+        oracle = replace(run, trajectories=drawn) if isinstance(run, Sampled) else _Given(run, drawn)
+        here = theta.clone().requires_grad_()
+        probability = probability * chance[sample] * drawn.behaviour_log_prob.sum((-1, -2)).exp()
+        theta = theta + inner_lr * task.inner_update(phi, here, oracle).detach()
     return theta, probability
 
 
-def _on_policy(every: Trajectories, theta: Tensor) -> Trajectories:
-    """The listed samples as ones of the policies θ `(B, M, S, A)`, `(B, M, n, T)`."""
-    behaviour = log_prob(theta, every.states, every.actions)
-    states = every.states.expand(*behaviour.shape[:-1], -1)
-    return Trajectories(states, every.actions.expand_as(behaviour), behaviour)
+class _Step(NamedTuple):
+    """Every sample of one step, the chance of its transitions and orders, and which one each sequence has here."""
+
+    every: Trajectories
+    chance: Tensor
+    sample: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """The next step of a run, with these as its fresh trajectories."""
+
+    run: ReusedRun
+    fresh: Trajectories
+    is_random = False
+
+    def surrogate(self, problem: Problem, generator: Streams | Generators | None = None) -> Tensor:
+        return self.run.surrogate_with(self.fresh, problem)
+
+
+def _every_sequence(mdp: TabularMDP, theta: Tensor, own: Sampled, n_inner_steps: int, buffer: int) -> list[_Step]:
+    listed = {}
+    sizes = [own.n_trajectories + (0 if k else buffer) for k in range(n_inner_steps)]
+    for n in set(sizes):
+        every, uniform = enumerate_samples(mdp, torch.zeros_like(theta), own.horizon, n)
+        listed[n] = every, uniform / every.behaviour_log_prob.sum((-1, -2)).exp()  # without the policy's part
+    counts = [len(listed[n][1]) for n in sizes]
+    if math.prod(counts) > MOST_PATHS:
+        allowed = f"at most {MOST_PATHS} sequences: fewer steps, trajectories or a shorter T"
+        raise bad("n_inner_steps", f"{' · '.join(map(str, counts))} sequences of samples", allowed)
+    ranges = [torch.arange(count, device=theta.device) for count in counts]
+    grid = torch.meshgrid(ranges, indexing="ij") if ranges else ()
+    return [_Step(*listed[n], sample.flatten()) for n, sample in zip(sizes, grid, strict=True)]

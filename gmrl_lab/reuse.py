@@ -71,23 +71,28 @@ class ReusedRun:
     is_random = True
 
     def __init__(self, oracle: Reused) -> None:
-        self._oracle = oracle
+        self.oracle = oracle
         self._seen: list[Trajectories] = []
         self._policies: list[Tensor] = []
         self.effective_sizes: list[Tensor] = []
 
     def surrogate(self, problem: Problem, generator: Streams | Generators | None = None) -> Tensor:
         """The surrogate on fresh and all older trajectories, `(...)`."""
-        streams, own = Streams.of(generator, "Reused"), self._oracle.sampled
+        streams, own = Streams.of(generator, "Reused"), self.oracle.sampled
+        n = own.n_trajectories + (0 if self._seen else self.oracle.buffer)
+        fresh = sample(problem.mdp, problem.logits.detach(), n, own.horizon, generator=streams.rollout)
+        return self.surrogate_with(fresh, problem, streams)
+
+    def surrogate_with(self, fresh: Trajectories, problem: Problem, streams: Streams | None = None) -> Tensor:
+        """The surrogate where these are the fresh trajectories of this step, `(...)`."""
         logits = problem.logits.detach()
-        first = self._oracle.buffer if not self._seen else 0
-        n = own.n_trajectories + first
-        self._seen.append(sample(problem.mdp, logits, n, own.horizon, generator=streams.rollout))
+        self._seen.append(fresh)
         self._policies.append(logits)
-        pool = pooled(self._seen, self._policies, self._oracle.weighting)
+        pool = pooled(self._seen, self._policies, self.oracle.weighting)
         current = log_prob(logits, pool.states, pool.actions)
         self.effective_sizes.append(effective_sample_size((current - pool.behaviour_log_prob).sum(-1)))
-        return replace(own, n_trajectories=pool.n_trajectories, trajectories=pool).surrogate(problem, streams)
+        stored = replace(self.oracle.sampled, n_trajectories=pool.n_trajectories, trajectories=pool)
+        return stored.surrogate(problem, streams)
 
 
 def pooled(seen: list[Trajectories], policies: list[Tensor], weighting: str = "mixture") -> Trajectories:

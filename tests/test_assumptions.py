@@ -89,7 +89,7 @@ def test_inner_estimate_is_unbiased_with_bounded_variance(estimator) -> None:
     assert close(3 * three.variance, one.variance, 1e-12)
 
 
-def test_variance_stays_bounded_where_the_policy_is_nearly_deterministic() -> None:
+def test_variance_stays_bounded_near_determinism() -> None:
     """On-policy a score is at most √2 long, however small a probability: no 1/π in the variance."""
     sigma = [
         gradient_moments(MDP, scale * THETA, sampled(gl.AD()), gl.Exact(2), scale * THETA).variance for scale in (1, 50)
@@ -97,7 +97,7 @@ def test_variance_stays_bounded_where_the_policy_is_nearly_deterministic() -> No
     assert sigma[1] <= 10 * sigma[0]
 
 
-def test_noise_outlives_the_gradient_where_the_policy_is_nearly_deterministic() -> None:
+def test_noise_outlives_the_gradient_near_determinism() -> None:
     """σ is bounded, but the gradient dies out faster: at logits of 16 the ratio is over a thousand, at 0 under one."""
     ratios = []
     for logit in (0.0, 16.0):
@@ -137,8 +137,17 @@ def test_dice_stays_unbiased_off_policy() -> None:
 
 
 def test_gae_is_unbiased_with_exact_values_only() -> None:
-    right = gradient_moments(MDP, THETA, sampled(gl.AD(), gae_lambda=0.5), gl.Exact(2), THETA)
-    assert right.bias.abs().max() < 1e-13
+    """And then less noisy; with wrong values a short λ is more biased than λ = 1, which has the bootstrap's bias."""
+
+    def moments(gae_lambda: float, baseline: gl.Baseline) -> gl.assumptions.Moments:
+        oracle = sampled(gl.AD(), gae_lambda=gae_lambda, baseline=baseline)
+        return gradient_moments(MDP, THETA, oracle, gl.Exact(2), THETA)
+
+    short, long = (moments(gae_lambda, QUIET) for gae_lambda in (0.5, 1.0))
+    assert short.bias.abs().max() < 1e-13
+    assert short.variance < 0.9 * long.variance
+    short, long = (moments(gae_lambda, gl.Baseline(seed=1)) for gae_lambda in (0.0, 1.0))
+    assert short.bias.norm() > 1.1 * long.bias.norm() > 0.01
 
 
 # --- ratios -----------------------------------------------------------------------------------------------------------

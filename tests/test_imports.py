@@ -52,7 +52,7 @@ ORDER = [
 ]
 """The core, each module above those that may import it."""
 
-LAZY = {"bench", "checks", "explorers", "plots", "predictions", "statements"}
+LAZY = {"bench", "checks", "explorers", "paper", "plots", "predictions", "statements"}
 FORBIDDEN = ("IPython", "ipywidgets", "jupyter", "jupyterlab", "pandas", "plotly", "gymnasium", "anywidget", "joblib")
 
 
@@ -122,7 +122,7 @@ def test_flat_name_has_a_docstring(name: str) -> None:
 
 # --- docstrings ---------------------------------------------------------------------------------------------------
 
-MODULES = {"assumptions", "bounds", "exact", "targets"}
+MODULES = ("assumptions", "bounds", "exact", "targets")
 PUBLIC = [gl.__dict__[name] for name in gl.__all__ if name not in {*LAZY, *MODULES, "bench_estimator"}]
 PUBLIC += [
     getattr(getattr(gl, module), name)

@@ -48,9 +48,51 @@ def test_every_end_by_hand_and_by_sampling() -> None:
     assert rejects(found, 1.1 * mean)
 
 
+@pytest.mark.parametrize("weighting", ["mixture", "own"])
+@pytest.mark.parametrize("buffer", [0, 1])
+def test_every_end_of_reused_samples_is_where_sampled_paths_end(weighting: str, buffer: int) -> None:
+    """20,000 paths of two steps; the power check is the mean of paths with fresh samples."""
+    task, one = gl.MAML(MDP), gl.Sampled(gl.LoadedDiCE(), 1, 2, baseline=QUIET)
+    oracle = gl.Reused(one, weighting, buffer)
+    ends, probability = every_end(task, PHI, 2, 4.0, oracle)
+    assert len(ends) == (256, 16 * 136)[buffer]
+    assert probability.sum().item() == pytest.approx(1)
+    found = inner_path(task, PHI, 2, 4.0, oracle, 20_000, seeded(2))[-1]
+    assert not rejects(found, torch.einsum("m,msa->sa", probability, ends))
+    fresh, chance = every_end(task, PHI, 2, 4.0, one)
+    assert rejects(found, torch.einsum("m,msa->sa", chance, fresh))
+
+
+def test_reuse_adds_a_bias_that_falls_like_one_over_n_and_ignoring_the_ratios_adds_one_that_stays() -> None:
+    """K = 2. AD, which knows no ratio, pulls θ̂² towards where the old policy would go, at every n alike."""
+    task, biases = gl.MAML(MDP), {}
+    aim = inner_path(task, PHI, 2, 4.0, gl.Exact(2))[-1]
+    for estimator in (gl.LoadedDiCE(), gl.AD()):
+        for n in (1, 2):
+            ends, chance = every_end(task, PHI, 2, 4.0, gl.Reused(gl.Sampled(estimator, n, 2, baseline=QUIET)))
+            biases[estimator, n] = (torch.einsum("m,msa->sa", chance, ends) - aim).norm().item()
+    assert biases[gl.LoadedDiCE(), 2] < 0.65 * biases[gl.LoadedDiCE(), 1]
+    assert biases[gl.AD(), 2] > 0.8 * biases[gl.AD(), 1]
+    assert biases[gl.AD(), 2] > 3 * biases[gl.LoadedDiCE(), 2]
+
+
+def test_a_run_tells_the_effective_size_of_every_end() -> None:
+    run = gl.Reused(gl.Sampled(gl.LoadedDiCE(), 1, 2, baseline=QUIET), "own").begin()
+    _, probability = every_end(gl.MAML(MDP), PHI, 2, 4.0, run)
+    first, second = run.effective_sizes
+    assert torch.allclose(first, torch.ones_like(probability))
+    assert 1 < (probability * second).sum() < 2
+
+
+def test_no_step_ends_at_the_start() -> None:
+    ends, probability = every_end(gl.MAML(MDP), PHI, 0, 1.0, gl.Sampled(gl.LVC(), 2, 2, baseline=QUIET))
+    assert torch.equal(ends, PHI.unsqueeze(0))
+    assert probability.tolist() == [1.0]
+
+
 def test_bad_input() -> None:
     task = gl.MAML(MDP)
-    with pytest.raises(ValueError, match="n_inner_steps: got 3876 samples in each of 2 steps"):
+    with pytest.raises(ValueError, match="n_inner_steps: got 3876 · 3876 sequences of samples"):
         every_end(task, PHI, 2, 1.0, gl.Sampled(gl.LVC(), 4, 2, baseline=QUIET))
     with pytest.raises(ValueError, match="inner: got Baseline"):
         every_end(task, PHI, 1, 1.0, gl.Sampled(gl.LVC(), 1, 2))

@@ -1,6 +1,5 @@
 """Reused samples: unbiased for a given policy, not along a path, and how their errors add up."""
 
-import math
 from dataclasses import replace
 
 import pytest
@@ -109,15 +108,26 @@ def test_effective_size_is_n_on_policy_and_falls_off_policy() -> None:
 
 
 def test_errors_of_reused_samples_do_not_cancel() -> None:
-    """Small steps, K = 4: the variance of the path is (2K − H_K) σ²α²/n, not K σ²α²/n; 12,000 paths, 4.5 s.e."""
-    n, k, alpha, m = 16, 4, 1e-3, 12_000
-    start = torch.zeros(2, 2, dtype=torch.float64)
+    """Small steps: the variance of the path is (2K − H_K) α²σ²/n, not K α²σ²/n; exact, by every sequence of samples.
+
+    And K n trajectories drawn before the first step, all used in each, are worth what fresh ones are: K² σ²/(K n).
+    """
+    start, alpha = torch.zeros(2, 2, dtype=torch.float64), 1e-5
     one = gl.assumptions.gradient_moments(MDP, start, sampled(1), gl.Exact(2), start).variance
-    for oracle, factor in ((sampled(n), k), (Reused(sampled(n)), 2 * k - sum(1 / i for i in range(1, k + 1)))):
-        ends = inner_path(TASK, start, k, alpha, oracle, m, seeded(1))[-1]
-        squares = (ends - ends.mean(0)).square().sum((-1, -2)) / (alpha**2 * one / n)
-        assert abs(squares.mean() - factor) < 4.5 * squares.std() / math.sqrt(m)
-        assert abs(squares.mean() - (9.917 - factor)) > 4.5 * squares.std() / math.sqrt(m)  # power: the other's factor
+
+    def factor(ends: Tensor, chance: Tensor) -> float:
+        mean = torch.einsum("m,msa->sa", chance, ends)
+        return ((chance * (ends - mean).square().sum((-1, -2))).sum() / (alpha**2 * one)).item()
+
+    for k in (1, 2, 3):
+        found = {}
+        for name, oracle in (("fresh", sampled(1)), ("reused", Reused(sampled(1))), ("own", Reused(sampled(1), "own"))):
+            found[name] = factor(*every_end(TASK, start, k, alpha, oracle))
+        every, chance = gl.enumerate_samples(MDP, start, 2, k)
+        before = replace(sampled(k), trajectories=every)
+        found["before"] = factor(inner_path(TASK, start, k, alpha, before, len(chance))[-1], chance)
+        reused = 2 * k - sum(1 / i for i in range(1, k + 1))
+        assert found == pytest.approx({"fresh": k, "reused": reused, "own": reused, "before": k}, rel=1e-4)
 
 
 def test_a_large_buffer_helps() -> None:

@@ -128,7 +128,7 @@ def test_anything_else_is_not() -> None:
         assert differ(mean_estimate("MAML", 2, **settings), wanted), settings
 
 
-def test_a_curvature_and_the_score_count_the_same_thing_twice() -> None:
+def test_curvature_and_score_count_the_same_thing_twice() -> None:
     """DiCE without the score is nearer than DiCE with it, and so is LVC: their Hessian *is* the score, linearised."""
     wanted = target("MAML", 3)
     for estimator in (gl.LVC(), gl.DiCE()):
@@ -187,6 +187,21 @@ def test_every_estimate_is_what_sampling_gives() -> None:
     assert rejects((other - mean).square(), square)
 
 
+@pytest.mark.parametrize("name", ["MAML", "LIRPG"])
+def test_references_are_the_outer_values_at_both_ends_of_the_expected_path(name: str) -> None:
+    """What a reference takes away is b · Σ ∇ log p, sample by sample, so two of them are in the ratio of their b."""
+    task, phi, n_inner_steps = TASKS[name], PHIS[name], 2
+    none, start, end = (
+        every_estimate(task, phi, n_inner_steps, ALPHA, inner=samples(1), control=control)[0] for control in CONTROLS
+    )
+    theta = theta_0 = task.theta_0(phi).clone()
+    for _ in range(n_inner_steps):
+        theta = theta + ALPHA * gl.exact.gradient(task.inner(phi, theta).mdp, theta, 2)
+    values = [gl.exact.objective(MDP, point) for point in (theta_0, theta)]
+    assert close((none - start) * values[1], (none - end) * values[0], 1e-10)
+    assert differ(none - start, none - end)
+
+
 def test_sampled_outer_return_has_the_same_mean() -> None:
     """DiCE's value is the return of its trajectories: 40,000 trials against the T-step target, false alarm 1e-6."""
     task = TASKS["MAML"]
@@ -201,8 +216,11 @@ def test_sampled_outer_return_has_the_same_mean() -> None:
 
 
 # --- how they move with n ---------------------------------------------------------------------------------------------
-def test_the_score_is_noisier_with_more_data_unless_the_reference_is_where_the_path_ends() -> None:
-    """From 16 to 256 trajectories, 2,000 trials; a variance of so many is known to a fifth. LVC's falls sixteenfold."""
+def test_how_variances_move_with_n() -> None:
+    """From 16 to 256 trajectories, 2,000 trials; a variance of so many is known to a fifth.
+
+    The score's grows sixteenfold, or levels off if the reference is where the path ends; LVC's falls sixteenfold.
+    """
 
     def growth(estimator, score: float, control: str) -> float:
         settings = {"score": score, "control": control, "n_trials": 2000, "generator": seeded(5)}
@@ -239,6 +257,21 @@ def test_the_gap_of_the_targets_is_one_over_n_for_small_steps(name: str) -> None
         (found,) = torch.autograd.grad(k_sample_objective(TASKS[name], leaf, 1, 0.005, inner=samples(n)), leaf)
         gaps.append(n * (found - expected).norm().item())
     assert max(gaps) < 1.05 * min(gaps)
+
+
+def test_dice_is_biased_for_both_targets_like_one_over_n() -> None:
+    """At α = 0.005: n times its distance from either is the same within a twentieth at n = 1, 2, 3."""
+    task, phi = gl.MAML(gl.random_mdp(2, 2, concentration=1.0, seed=0)), normal(2, 2)
+    expected = gl.meta_gradient(task, phi, 1, 0.005, inner=EXPECTED, hessian=EXPECTED)
+    distances = []
+    for n in (1, 2, 3):
+        leaf = phi.clone().requires_grad_()
+        k_sample = torch.autograd.grad(k_sample_objective(task, leaf, 1, 0.005, inner=samples(n)), leaf)[0]
+        every, chance = every_estimate(task, phi, 1, 0.005, inner=samples(n, gl.DiCE()), score=0.0)
+        mean = torch.einsum("m,mij->ij", chance, every)
+        distances.append([n * (mean - target).norm().item() for target in (k_sample, expected)])
+    for from_one in zip(*distances, strict=True):
+        assert 1e-8 < max(from_one) < 1.05 * min(from_one)
 
 
 def test_dice_is_nearer_to_one_target_or_the_other() -> None:
@@ -295,7 +328,7 @@ def test_the_whole_life_is_the_meta_gradient_and_a_short_window_is_not() -> None
     assert truncated_gradient(LIFE["MAML"], phi, 5, 1.0, 4).abs().max() == 0  # the window does not reach φ = θ⁰
 
 
-def test_a_window_sees_its_share_of_the_length_and_the_direction() -> None:
+def test_a_window_sees_its_share_of_the_length() -> None:
     """LIRPG for 30 steps of size 1 on the paper's MDP: 3 and 10 steps see about a tenth and a third."""
     task, phi = gl.LIRPG(gl.random_mdp(), torch.zeros(20, 5).double()), torch.zeros(20, 5).double()
     whole = gl.meta_gradient(task, phi, 30, 1.0)
@@ -305,7 +338,7 @@ def test_a_window_sees_its_share_of_the_length_and_the_direction() -> None:
         assert gl.accuracy(part, whole, kind="cosine") > 0.95
 
 
-def test_a_window_in_the_middle_of_life_has_another_direction() -> None:
+def test_a_window_early_in_life_has_another_direction() -> None:
     """Judged where it ends, after 5 steps or after 30: only the later one points where the whole life does."""
     task, phi = gl.LIRPG(gl.random_mdp(), torch.zeros(20, 5).double()), torch.zeros(20, 5).double()
     whole = gl.meta_gradient(task, phi, 30, 1.0)

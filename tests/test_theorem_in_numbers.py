@@ -90,3 +90,46 @@ def test_gap_grows_with_the_steps(name: str) -> None:
         gaps.append(bounds.theorem(constants, k, 1.0, 32, start_is_phi=name == "MAML").hessian / bias)
     assert 1 < gaps[0] < gaps[1] < gaps[2]
     assert gaps[2] > 3 * gaps[0]
+
+
+def test_product_telescopes_and_errors_of_steps_hardly_cancel() -> None:
+    """MAML at K = 6: one summand for each step, they add up to the bias, and their lengths to little more."""
+    mdp, start, eye = gl.random_mdp(5, 3, concentration=0.3, seed=0), torch.zeros(5, 3).double(), torch.eye(15).double()
+    path = gl.meta_gradient_by_product(gl.MAML(mdp), start, 6, 1.0, terms=True).path
+    right = [eye + gl.exact.hessian(mdp, x, 20, gl.exact.value(mdp, x)) for x in path[:-1]]
+    wrong = [eye + gl.estimated_hessian(mdp, x, EXPECTED) for x in path[:-1]]
+    v = gl.exact.gradient(mdp, path[-1]).flatten()
+    summands = []
+    for i in range(6):
+        factors = [*wrong[:i], wrong[i] - right[i], *right[i + 1 :]]
+        summands.append(torch.linalg.multi_dot([*factors, v]))
+    bias = torch.linalg.multi_dot([*wrong, v]) - torch.linalg.multi_dot([*right, v])
+    torch.testing.assert_close(sum(summands), bias, rtol=1e-10, atol=1e-14)
+    assert bias.norm() > 0.95 * sum(x.norm() for x in summands)
+    sizes = [norm(x - y) for x, y in zip(wrong, right, strict=True)]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_samples_used_twice_move_the_mean_and_fresh_ones_obey_the_bound(n: int) -> None:
+    """Every sample of a tiny MDP at K = 1: the covariance of Ĥ with the end of its own path is in no constant."""
+    mdp, alpha = gl.random_mdp(2, 2, concentration=1.0, seed=3), 4.0
+    theta, eye = torch.zeros(2, 2, dtype=torch.float64), torch.eye(4, dtype=torch.float64)
+    every, probability = gl.enumerate_samples(mdp, theta, 2, n)
+    logits = theta.expand(len(probability), 2, 2).clone().requires_grad_()
+    stored = gl.Sampled(gl.LoadedDiCE(), n, 2, baseline=QUIET, trajectories=every)
+    (step,) = torch.autograd.grad(stored.surrogate(gl.Problem(mdp, logits)).sum(), logits, create_graph=True)
+    rows = [torch.autograd.grad(x, logits, retain_graph=True)[0].flatten(1) for x in step.flatten(1).sum(0)]
+    factors = eye + alpha * torch.stack(rows, -1)
+    ends = gl.exact.gradient(mdp, theta + alpha * step.detach()).flatten(1)
+    fresh = torch.einsum("m,mij->ij", probability, factors) @ (probability @ ends)
+    twice = torch.einsum("m,mij,mj->i", probability, factors, ends)
+    value = gl.exact.value(mdp, theta)
+    right = eye + alpha * gl.exact.hessian(mdp, theta, 2, value)
+    torch.testing.assert_close(torch.einsum("m,mij->ij", probability, factors), right, rtol=1e-9, atol=1e-12)
+    exact = right @ gl.exact.gradient(mdp, theta + alpha * gl.exact.gradient(mdp, theta, 2, value)).flatten()
+    own = {"inner": gl.Sampled(gl.LVC(), n, 2, baseline=QUIET), "target": gl.Exact(2), "n_points": 64}
+    constants = bounds.local_constants(gl.MAML(mdp), theta, 1, alpha, **own, generator=seeded())
+    bound = bounds.theorem(constants, 1, alpha, n, start_is_phi=True).bias
+    assert (fresh - exact).norm() <= bound
+    assert (twice - fresh).norm() / (fresh - exact).norm() == pytest.approx(0.36, abs=0.02)

@@ -155,7 +155,8 @@ SAME_SAMPLES = Question(
     id="06.same_samples",
     answer="d",
     why="Given the path, the theorem's Ĥ and D̂ have the same mean whatever noise led there. Samples that were used for "
-    "the step are correlated with where it went, and this covariance is in none of the constants.",
+    "the step are correlated with where it went, and this covariance is in none of the constants. On the lesson's two "
+    "states, with Loaded DiCE, it moves the mean by 0.36 of the compositional bias.",
     hints={
         "a": "Δ_H is about the mean of Ĥ at a given point. Is the point given, if the same samples chose it?",
         "b": "σ_H is about spread. Can a correlation between two factors move the mean of their product?",

@@ -2,6 +2,7 @@
 
 from gmrl_lab.explorers.ablations import bias_ablations
 from gmrl_lab.explorers.bias_cost import meta_training
+from gmrl_lab.explorers.coin import coin
 from gmrl_lab.explorers.composition import compositional
 from gmrl_lab.explorers.controls import (
     Controls,
@@ -23,6 +24,7 @@ from gmrl_lab.explorers.framework import unified_framework
 from gmrl_lab.explorers.hessian_bias import hessian_bias
 from gmrl_lab.explorers.lirpg import lirpg_experiments
 from gmrl_lab.explorers.permutations import maml_permutations
+from gmrl_lab.explorers.theorem import bias_variance_theorem
 from gmrl_lab.explorers.two_targets import two_targets
 from gmrl_lab.plots import DASHES, MARKERS, OKABE_ITO, base_layout, line_style
 
@@ -34,7 +36,9 @@ __all__ = [
     "Explorer",
     "base_layout",
     "bias_ablations",
+    "bias_variance_theorem",
     "choice",
+    "coin",
     "compositional",
     "hessian_bias",
     "integer",

@@ -100,7 +100,8 @@ def compute(settings: Settings, seed: int) -> Iterator[tuple[float, Result]]:
 
 def draw(result: Result) -> tuple[go.Figure, str]:
     """Both sides on a log axis, the bound's parts, the estimate and its error; and one line of text."""
-    log = {"type": "log", "exponentformat": "power", "title": {"text": "length"}}
+    log = {"type": "log", "tickformat": ".1~g", "title": {"text": "length"}}
+    log |= {"dtick": "D2"} if result.bound.bias < 10 else {}  # 1, 2, 5 where there are few decades
     share = {"title": {"text": "share of the bound"}, "range": [0, 1.05]}
     order = {"title": {"text": "coordinate of φ, sorted by the exact value"}}
     panels = [

@@ -32,9 +32,9 @@ class Settings:
     n_inner_steps: int = slider(1, 2, default=1, label="K", help="inner steps")
     inner_lr: float = log_slider(0.1, 10.0, default=2.0, label="α", help="inner step size")
     n_trajectories: int = slider(1, 4, default=2, label="|τ|", help="trajectories per inner step")
-    estimator: str = choice(*ESTIMATORS, default="AD", label="path", help="estimator of the inner update")
+    estimator: str = choice(*ESTIMATORS, default="AD", label="path", help="of the inner update")
     score: float = steps(COEFFICIENTS, default=1.0, label="c", help="coefficient of the score term")
-    control: str = toggles(_REFERENCES, default="end", label="b", help="subtracted from the outer value")
+    control: str = toggles(_REFERENCES, default="end", label="b", help="reference of the score")
     n_trials: int = steps((20, 100, 500, 2000), default=500, label="M", help="repeated estimates")
     mdp_seed: int = slider(0, 9, default=3, label="MDP", help="which of the ten")
 
@@ -103,7 +103,9 @@ def draw(result: Result) -> tuple[go.Figure, str]:
         Panel("Meta-gradient", _coordinates(result), 2.2, {"title": {"text": "coordinate of φ"}, "dtick": 1}),
         Panel("Error²: K-sample", bars[0], 1.6),
         Panel("Error²: EPG", bars[1], 1.6),
-        Panel("Every c, exactly", _curves(result), 3.2, exactly, {"type": "log", "range": [-3.2, _top(truth)]}),
+        Panel(
+            "Every c, exactly", _curves(result), 3.2, exactly, {"type": "log", "dtick": 1, "range": [-3.2, _top(truth)]}
+        ),
     ]
     here = {"type": "line", "xref": "x4", "yref": "y4 domain", "x0": x, "x1": x, "y0": 0, "y1": 1}
     shapes = [{**here, "line": {"color": "#888888", "width": 1, "dash": "dot"}}]

@@ -38,6 +38,7 @@ ROWS = (
         functions=("gmrl_lab.bounds.theorem",),
         tests=(
             "tests/test_bounds.py::test_hessian_part_is_attained_by_constant_hessians",
+            "tests/test_theorem_in_numbers.py::test_product_telescopes_and_errors_of_steps_hardly_cancel",
             "tests/test_bounds_power.py::test_single_terms_attain_the_variance_bound",
         ),
         lesson="06",
@@ -86,8 +87,8 @@ ROWS = (
     Statement(
         id="theorem-4.5-loose",
         source="beyond the paper",
-        claim="The bound is loose because it takes each matrix at its worst direction, one after the other, and lets "
-        "no errors cancel: the factors multiply to the whole gap.",
+        claim="The bound is loose because it takes each matrix at its largest value and in its worst direction, at "
+        "every step, and counts noise that cancels; errors of different steps hardly do.",
         functions=("gmrl_lab.bounds.theorem",),
         tests=(
             "tests/test_theorem_in_numbers.py::test_gap_is_the_product_of_five_directions",

@@ -24,7 +24,7 @@ def final(settings: Settings, seed: int = 0) -> Result:
 @pytest.mark.parametrize(
     "settings",
     [
-        SMALL,
+        Settings(),  # two pieces of trials
         replace(SMALL, task="LIRPG", n_inner_steps=2, estimator="LVC", score=0.0, inner_lr=0.56),
         replace(SMALL, task="LOLA", estimator="DiCE", score=0.3, control="none", n_trajectories=1),
     ],

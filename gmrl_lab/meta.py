@@ -243,6 +243,7 @@ def _check_random(oracles: tuple[Oracle, ...], generator: Generators | None, lea
 
 
 def _check_shared(inner: Oracle, hessian: Oracle) -> None:
+    inner, hessian = (getattr(oracle, "sampled", oracle) for oracle in (inner, hessian))  # of old and fresh, the fresh
     if isinstance(inner, Sampled) and isinstance(hessian, Sampled):
         sizes = [(oracle.n_trajectories, oracle.horizon) for oracle in (inner, hessian)]
         if sizes[0] != sizes[1]:

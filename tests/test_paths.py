@@ -50,9 +50,10 @@ def test_every_end_by_hand_and_by_sampling() -> None:
 
 @pytest.mark.parametrize("weighting", ["mixture", "own"])
 @pytest.mark.parametrize("buffer", [0, 1])
-def test_every_end_of_reused_samples_is_where_sampled_paths_end(weighting: str, buffer: int) -> None:
+@pytest.mark.parametrize("task", [gl.MAML(MDP), gl.LIRPG(MDP, -PHI)], ids=["MAML", "LIRPG"])
+def test_every_end_of_reused_samples_is_where_sampled_paths_end(task: gl.Task, weighting: str, buffer: int) -> None:
     """20,000 paths of two steps; the power check is the mean of paths with fresh samples."""
-    task, one = gl.MAML(MDP), gl.Sampled(gl.LoadedDiCE(), 1, 2, baseline=QUIET)
+    one = gl.Sampled(gl.LoadedDiCE(), 1, 2, baseline=QUIET)
     oracle = gl.Reused(one, weighting, buffer)
     ends, probability = every_end(task, PHI, 2, 4.0, oracle)
     assert len(ends) == (256, 16 * 136)[buffer]

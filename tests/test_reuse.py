@@ -93,6 +93,20 @@ def test_each_call_starts_with_an_empty_memory_and_other_roles_keep_their_number
         )
 
 
+def test_shared_samples_are_shared_with_reuse_too() -> None:
+    """Two Reused with equal settings see the same trajectories, fresh and old; unequal ones are refused."""
+
+    def found(hessian, inner=None) -> Tensor:
+        settings = {"n_trials": 2, "generator": gl.generators(0, 2), "share_samples": True}
+        return gl.meta_gradient(TASK, NOW, 3, 2.0, inner or hessian, hessian, **settings)
+
+    one = Reused(sampled(4))
+    assert close(found(one), found(Reused(sampled(4)), one), 1e-12)
+    assert differ(found(one), found(sampled(4), one))
+    with pytest.raises(ValueError, match=r"share_samples: got True with \(n, horizon\) = \[\(4, 2\), \(8, 2\)\]"):
+        found(Reused(sampled(8)), one)
+
+
 def test_effective_size_is_n_on_policy_and_falls_off_policy() -> None:
     assert effective_sample_size(torch.zeros(3, 7)).tolist() == pytest.approx([7] * 3)
     assert effective_sample_size(double([5.0, 5.0, 5.0])).item() == pytest.approx(3)

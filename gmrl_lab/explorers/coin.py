@@ -26,11 +26,11 @@ class Bend:
 BENDS = {
     "x²": Bend(lambda x: x * x, 2.0, 2.0, "x**2"),
     "x": Bend(lambda x: x, 0.0, 1.0, "x"),
-    "x(1 − x)": Bend(lambda x: x * (1 - x), -2.0, 1.0, "x * (1 - x)"),
-    "|x − ½|": Bend(lambda x: abs(x - 0.5), math.nan, 1.0, "abs(x - 0.5)"),
+    "x(1−x)": Bend(lambda x: x * (1 - x), -2.0, 1.0, "x * (1 - x)"),
+    "|x−½|": Bend(lambda x: abs(x - 0.5), math.nan, 1.0, "abs(x - 0.5)"),
 }
 """The last one has a kink, so no curvature there."""
-_WORDS = {"x²": "bends up", "x": "does not bend", "x(1 − x)": "bends down", "|x − ½|": "has a kink at the fair coin"}
+_WORDS = {"x²": "bends up", "x": "does not bend", "x(1−x)": "bends down", "|x−½|": "has a kink at the fair coin"}
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class Settings:
     samples: str = toggles(SAMPLES, default="fresh", label="samples", help="of each inner step")
     bound: str = choice("all", *FORMS.values(), default="all", label="bound", help="which forms are drawn")
     n_trials: int = steps((200, 1000, 4000), default=1000, label="M", help="repeated estimates")
-    debias: bool = switch(default=True, label="debias", help="take the variance out of the measured bias")
+    debias: bool = switch(default=True, label="debias", help="subtract variance")
 
     @property
     def point(self) -> Point:

@@ -54,7 +54,7 @@ def test_coin_obeys_the_keyboard(notebook: NotebookPage) -> None:
     coin.wait_for_summary("the mean of f is 0.375, f of the mean is 0.25")
     coin.press(coin.slider("n,"), "ArrowRight")
     coin.wait_for_summary(r"4 throws: the mean of f is 0\.3125")
-    coin.press(coin.control("group", "f").get_by_role("button", name="|x − ½|", exact=True), "Enter")
+    coin.press(coin.control("group", "f").get_by_role("button", name="|x−½|", exact=True), "Enter")
     coin.wait_for_summary("a kink has no curvature")
     assert coin.violations() == []
     coin.screenshot("explorer_04_coin")

@@ -39,14 +39,14 @@ def test_the_shown_code_reproduces_the_numbers(bend: str) -> None:
 
 @pytest.mark.parametrize("p", [0.1, 0.3, 0.5])
 def test_curvature_explains_all_of_a_parabola_and_nothing_is_left_of_a_line(p: float) -> None:
-    for bend in ("x²", "x(1 − x)", "x"):
+    for bend in ("x²", "x(1−x)", "x"):
         for n, bias in zip(THROWS, result_of(Settings(bend, 2, p)).biases, strict=True):
             assert bias == pytest.approx(0.5 * BENDS[bend].curvature * p * (1 - p) / n, abs=1e-14)
 
 
 def test_a_kink_attains_the_slower_rate() -> None:
     """|x − ½| at p = ½: bias = steepness · typical error, slope −½; the parabola stays far below its own."""
-    result = result_of(Settings("|x − ½|"))
+    result = result_of(Settings("|x−½|"))
     assert result.biases == pytest.approx(result.errors)
     assert math.log2(result.biases[-1] / result.biases[3]) / 3 == pytest.approx(-0.5, abs=0.02)
     smooth = result_of(Settings())

@@ -27,16 +27,35 @@ def gradient(oracle, theta: Tensor, trials: int = 1, generator=None) -> Tensor:
     return torch.autograd.grad(oracle.surrogate(gl.Problem(MDP, leaf), generator).sum(), leaf)[0]
 
 
-def every_pool(weighting: str, n_old: int = 1) -> tuple[gl.Trajectories, Tensor]:
-    """Every pair of an old sample and a new trajectory, pooled, with its probability."""
+def every_pair(n_old: int = 1) -> tuple[gl.Trajectories, gl.Trajectories, Tensor]:
+    """Every pair of a sample of OLD and a trajectory of NOW, with its probability."""
     old, p_old = gl.enumerate_samples(MDP, OLD, 2, n_old)
     new, p_new = gl.enumerate_samples(MDP, NOW, 2, 1)
     i, j = (x.flatten() for x in torch.meshgrid(torch.arange(len(p_old)), torch.arange(len(p_new)), indexing="ij"))
-    pick = [
-        gl.Trajectories(*(getattr(x, f)[k] for f in ("states", "actions", "behaviour_log_prob")))
+    first, second = (
+        gl.Trajectories(*(getattr(x, name)[k] for name in ("states", "actions", "behaviour_log_prob")))
         for x, k in ((old, i), (new, j))
-    ]
-    return pooled(pick, [OLD, NOW], weighting), p_old[i] * p_new[j]
+    )
+    return first, second, p_old[i] * p_new[j]
+
+
+def every_pool(weighting: str, n_old: int = 1) -> tuple[gl.Trajectories, Tensor]:
+    """The same, pooled."""
+    old, new, probability = every_pair(n_old)
+    return pooled([old, new], [OLD, NOW], weighting), probability
+
+
+@WEIGHTINGS
+def test_a_run_remembers_samples_and_policies(weighting: str) -> None:
+    """Its second step, asked at a given policy after a first one at another, is unbiased over every pair."""
+    old, new, probability = every_pair()
+    run = Reused(sampled(1), weighting).begin()
+    for theta, fresh in ((OLD, old), (NOW, new)):
+        leaf = theta.expand(len(probability), 2, 2).clone().requires_grad_()
+        surrogate = run.surrogate_with(fresh, gl.Problem(MDP, leaf))
+    (found,) = torch.autograd.grad(surrogate.sum(), leaf)
+    wanted = gl.exact.gradient(MDP, NOW, 2, gl.exact.value(MDP, NOW))
+    assert close(torch.einsum("m,msa->sa", probability, found), wanted, 1e-12)
 
 
 @WEIGHTINGS

@@ -210,6 +210,15 @@ def test_second_order_is_attained_at_one_step() -> None:
         assert compositional_bias(constants, 1, ALPHA, n) == pytest.approx(5 * ALPHA * 1.3 / math.sqrt(n))
 
 
+def test_second_order_is_attained_at_two_steps_of_a_curved_field() -> None:
+    """g = c₂θ + ½ρ₂θ² from 0, f = C₀θ: E θ̂² = ½αρ₂(ασ)²/n where θ² = 0, so that ρ₂ alone makes the bias."""
+    c2, rho2, sigma, n = 0.7, 0.9, 1.3, 4
+    first = ALPHA * sigma / math.sqrt(n) * torch.tensor([-1.0, 1.0], dtype=torch.float64)
+    second = first + ALPHA * (c2 * first + 0.5 * rho2 * first**2)  # and fresh noise, whose mean is zero
+    constants = Constants(c2=c2, sigma_in=sigma, rho2=rho2, C0=5.0)
+    assert compositional_bias(constants, 2, ALPHA, n, "second_order") == pytest.approx(5 * second.mean().item())
+
+
 @pytest.mark.parametrize("k", [1, 2, 3, 5])
 def test_hessian_part_is_attained_by_constant_hessians(k: int) -> None:
     """H = c₂, Ĥ = c₂ + Δ, v = m₂: MAML's bias is m₂(a^K − b^K), the others' αc₁m₂Σ(a^r − b^r), nothing at K = 1."""

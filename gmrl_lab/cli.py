@@ -39,7 +39,7 @@ class Figure:
     seed: int = 0
     """Of all random numbers but the MDPs', which are numbered."""
     jobs: int = 0
-    """Worker processes; 0 for one per processor core, one alone at scale "ci", where starting them costs more."""
+    """Threads that work; 0 for one per processor core."""
     cache: Path | None = DEFAULT_CACHE
     """Folder of finished cells; None keeps none."""
     table: paper.Table2 = field(default_factory=paper.Table2)
@@ -47,7 +47,7 @@ class Figure:
 
     def __call__(self, command: Sequence[str]) -> None:
         """Compute, save, and say where everything is."""
-        run = paper.Run(self.scale, self.seed, self.cache, self.jobs or (1 if self.scale == "ci" else -1))
+        run = paper.Run(self.scale, self.seed, self.cache, self.jobs or -1)
         for number in paper.FIGURES if self.number == "all" else (self.number,):
             table = {**paper.FIGURES, **paper.BEYOND}[number](run, self.table)
             print(f"Figure {number}: {len(table)} rows")

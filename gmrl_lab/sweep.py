@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from time import sleep
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -58,6 +60,7 @@ def sweep(
     paired: Sequence[str] = (),
     cache: str | os.PathLike[str] | None = None,
     n_jobs: int | None = None,
+    threads: bool = False,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Call `function` at each point of a grid and put all rows into one table.
@@ -69,7 +72,9 @@ def sweep(
         paired: settings that do not enter the seed, so that cells that differ in these alone use common random numbers.
         cache: a folder for finished cells; None keeps nothing. Results of a function that you have changed since
             are taken for its own: give it another folder.
-        n_jobs: worker processes; None follows `joblib.parallel_config`, which also names another backend, such as Dask.
+        n_jobs: workers; None follows `joblib.parallel_config`, which also names another backend, such as Dask.
+        threads: let workers be threads of this process where no backend is named. Processes take seconds to start, for
+            each imports PyTorch anew; threads pay where a cell's time goes into large tensors, which lets others run.
         progress: a bar with the time left; in a notebook a widget.
 
     Returns:
@@ -87,7 +92,7 @@ def sweep(
     folder = None if cache is None else _folder(Path(cache))
     found = {i: table for i, cell in enumerate(cells) if folder and (table := _load(folder, cell)) is not None}
     todo = [i for i in range(len(cells)) if i not in found]
-    for i, table in _computed(function, cells, todo, n_jobs, progress):
+    for i, table in _computed(function, cells, todo, n_jobs, threads, progress):
         if folder:
             _store(folder, cells[i], table)
         found[i] = table
@@ -169,7 +174,7 @@ def _digest(content: Mapping[str, object]) -> str:
 
 
 def _computed(
-    function: Callable[..., Rows], cells: list[Cell], todo: list[int], n_jobs: int | None, progress: bool
+    function: Callable[..., Rows], cells: list[Cell], todo: list[int], n_jobs: int | None, threads: bool, progress: bool
 ) -> Iterator[tuple[int, pd.DataFrame]]:
     """Results as they come, each with its place in the grid."""
     if not todo:
@@ -178,20 +183,32 @@ def _computed(
         import joblib
         from tqdm.auto import tqdm
 
-    parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
-    results = parallel(joblib.delayed(_call)(function, i, cells[i]) for i in todo)
+    soft = {"prefer": "threads"} if threads else {}
+    parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1, **soft)
+    own_threads, working = torch.get_num_threads(), f"{uuid4()}"
+    results = parallel(joblib.delayed(_call)(function, i, cells[i], working) for i in todo)
     title = function.__name__.strip("_")
-    yield from tqdm(results, total=len(cells), initial=len(cells) - len(todo), desc=title, disable=not progress)
+    try:
+        yield from tqdm(results, total=len(cells), initial=len(cells) - len(todo), desc=title, disable=not progress)
+    finally:
+        results.close()
+        while any(sweep == working for sweep, _ in tuple(IN_FLIGHT)):
+            sleep(0.01)  # threads cannot be killed, and one that outlived Python would take it down
+        torch.set_num_threads(own_threads)
 
 
-def _call(function: Callable[..., Rows], place: int, cell: Cell) -> tuple[int, pd.DataFrame]:
-    """One cell, on one thread: sums are then added in the same order wherever it runs."""
-    threads = torch.get_num_threads()
+IN_FLIGHT: set[tuple[str, int]] = set()
+"""The cells that threads of this process are computing: sweep and place."""
+
+
+def _call(function: Callable[..., Rows], place: int, cell: Cell, working: str) -> tuple[int, pd.DataFrame]:
+    """One cell, on one of PyTorch's threads: sums are then added in the same order wherever it runs."""
     torch.set_num_threads(1)
+    IN_FLIGHT.add((working, place))
     try:
         return place, pd.DataFrame(function(**dict(cell.settings), seed=cell.seed))
     finally:
-        torch.set_num_threads(threads)
+        IN_FLIGHT.discard((working, place))
 
 
 def _folder(path: Path) -> Path:

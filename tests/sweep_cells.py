@@ -29,6 +29,20 @@ def slow(*, n: int, log: str, pause: float, seed: int) -> list[Row]:
     return draws(n=n, seed=seed)
 
 
+def worker(*, n: int, seed: int) -> list[Row]:
+    """The process that works."""
+    time.sleep(0.05 * n)
+    return [{"process": os.getpid()}]
+
+
+def slow_or_failing(*, n: int, log: str, pause: float, seed: int) -> list[Row]:
+    """`slow`, but fails at n = 0."""
+    rows = slow(n=max(n, 1), log=log, pause=pause, seed=seed)
+    if n == 0:
+        raise RuntimeError("cell 0 fails")
+    return rows
+
+
 def failing(*, n: int, seed: int) -> list[Row]:
     """Fails at n = 3."""
     if n == 3:

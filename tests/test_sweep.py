@@ -19,7 +19,7 @@ import sweep_cells
 from pandas.testing import assert_frame_equal
 
 from gmrl_lab import sweep as module
-from gmrl_lab.sweep import read_table, sweep, write_table
+from gmrl_lab.sweep import IN_FLIGHT, read_table, sweep, write_table
 
 GRID = {"n": [1, 2, 3, 4], "kind": ["normal", "other"]}
 run = partial(sweep, progress=False)
@@ -65,6 +65,27 @@ def test_backend_changes_nothing(backend: str) -> None:
     with joblib.parallel_config(backend=backend, n_jobs=2):
         found = run(sweep_cells.draws, GRID)
     assert_frame_equal(found, run(sweep_cells.draws, GRID))
+
+
+def test_threads_change_nothing_and_are_a_wish_alone() -> None:
+    import joblib
+
+    assert_frame_equal(run(sweep_cells.draws, GRID, n_jobs=2, threads=True), run(sweep_cells.draws, GRID))
+    assert set(run(sweep_cells.worker, {"n": [1, 2]}, n_jobs=2, threads=True)["process"]) == {os.getpid()}
+    assert not set(run(sweep_cells.worker, {"n": [1, 2]}, n_jobs=2)["process"]) & {os.getpid()}
+    with joblib.parallel_config(backend="loky", n_jobs=2):
+        assert not set(run(sweep_cells.worker, {"n": [1, 2]}, threads=True)["process"]) & {os.getpid()}
+
+
+def test_a_sweep_outlives_its_threads(tmp_path: Path, log: Path) -> None:
+    """One cell fails while another is at work: the sweep ends when that one has, and begins no further one."""
+    cells = [{"n": 0, "pause": 0.05}, *({"n": n, "pause": 0.6} for n in range(1, 12))]
+    with pytest.raises(RuntimeError, match="cell 0 fails"):
+        run(sweep_cells.slow_or_failing, [cell | {"log": str(log)} for cell in cells], n_jobs=2, threads=True)
+    assert not IN_FLIGHT
+    begun = len(list(log.iterdir()))
+    time.sleep(0.7)
+    assert len(list(log.iterdir())) == begun < 11
 
 
 def test_order_and_company_change_nothing() -> None:

@@ -3,11 +3,12 @@
 A debiased ‖bias‖² can be negative; its logarithm is then −∞, which the mean could not bear and a median can.
 """
 
+from itertools import accumulate
+from math import comb
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from gmrl_lab.paper.cells import PUBLISHED_TRIALS
 
@@ -40,9 +41,15 @@ def median(values: pd.Series) -> Median:
     Taught in lesson 09.
     """
     ordered = np.sort(values.to_numpy(dtype=float))
-    rank = max(int(stats.binom.ppf(0.025, len(ordered), 0.5)), 1)
+    rank = _rank(len(ordered))
     one, other = ordered[(len(ordered) - 1) // 2].item(), ordered[len(ordered) // 2].item()
     return Median((one + other) / 2, float(ordered[rank - 1]), float(ordered[-rank]))
+
+
+def _rank(n: int) -> int:
+    """The rank from either end at which order statistics enclose the median in 95% of cases: a coin's 2.5% quantile."""
+    tails = accumulate(comb(n, k) for k in range(n + 1))
+    return max(next(k for k, tail in enumerate(tails) if tail >= 0.025 * 2**n), 1)
 
 
 def medians(table: pd.DataFrame, x: str, y: str) -> pd.DataFrame:

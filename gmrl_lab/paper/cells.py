@@ -20,8 +20,8 @@ ESTIMATORS: dict[str, Estimator] = {
 }
 """By the name that tables and pictures use."""
 
-TRAJECTORY_STEPS = 4_000_000
-"""Steps of trajectories that are in memory together: about 1 GB with what autodiff keeps."""
+TRAJECTORY_STEPS = 500_000
+"""Steps of trajectories that are in memory together: about 150 MB with what autodiff keeps. Larger ones are slower."""
 PUBLISHED_TRIALS = 10
 """Trials whose mean the published script takes for the expectation."""
 

@@ -40,7 +40,7 @@ class Run:
     cache: str | os.PathLike[str] | None = None
     """Folder of finished cells, from which an interrupted run goes on; None keeps none."""
     n_jobs: int | None = None
-    """Worker processes; None follows `joblib.parallel_config`."""
+    """Workers, threads unless `joblib.parallel_config` says otherwise, which None follows."""
     progress: bool = True
     """Show a bar with the time left."""
 
@@ -60,8 +60,9 @@ class Run:
         names, values = list(axes), product(*axes.values())
         grid = [base | dict(zip(names, point, strict=True)) for point in values]
         paired = [name for name in PAIRED if name in grid[0]]
+        kept, bar = self.cache, self.progress
         return sweep(
-            cell, grid, seed=self.seed, paired=paired, cache=self.cache, n_jobs=self.n_jobs, progress=self.progress
+            cell, grid, seed=self.seed, paired=paired, cache=kept, n_jobs=self.n_jobs, threads=True, progress=bar
         )
 
 

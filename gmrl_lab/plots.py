@@ -139,8 +139,9 @@ def _assembled(
         axes[f"yaxis{suffix}"] = {**panel.y, "domain": [max(bottom, 0.0), top], "anchor": f"x{suffix}"}
         titles.append({"text": f"<b>{panel.title}</b>", "x": left, "y": top + 0.02 / n_rows, **_CORNER})
     base = {"template": TEMPLATE, "height": n_rows * row_height, "autosize": True, "uirevision": "kept"}
-    legend = {"orientation": "h", "y": -0.24 / n_rows * FIGURE_HEIGHT / row_height, "yanchor": "top", "x": 0.0}
-    margin = {"l": 56, "r": 12, "t": 32, "b": 96}
+    # At the foot of the picture: below the axes Plotly leaves it where it was when the width changes, across a title.
+    legend = {"orientation": "h", "yref": "container", "y": 0.0, "yanchor": "bottom", "x": 0.0}
+    margin = {"l": 56, "r": 12, "t": 32, "b": 88}
     own = {"legend": legend, "margin": margin, **axes, "annotations": titles, **layout}
     return go.Figure({"data": traces, "layout": {**base, **own}})
 

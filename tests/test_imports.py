@@ -77,6 +77,12 @@ def test_import_brings_no_notebook_and_no_tables() -> None:
     assert found.stdout.split("\n")[:2] == ["[]", "[]"], found.stderr
 
 
+def test_explorers_start_without_scipy_stats() -> None:
+    """It alone takes a second, in the first cell of every lesson."""
+    found = run("import sys, gmrl_lab.explorers\nprint('gmrl_lab.paper' in sys.modules, 'scipy.stats' in sys.modules)")
+    assert found.stdout.strip() == "True False", found.stderr
+
+
 def test_forbidden_modules_would_be_seen() -> None:
     """The check above is not empty: the figures do bring Plotly."""
     found = run(

@@ -69,6 +69,16 @@ def test_training_obeys_the_keyboard(training: ExplorerOnPage) -> None:
     training.wait_for_summary("K = 2, LVC, .* after 10 of 10")
 
 
+def test_the_legend_stands_below_the_axes(training: ExplorerOnPage) -> None:
+    """Also where the width has changed since the first drawing."""
+    for width in (900, 1400):
+        training.page.set_viewport_size({"width": width, "height": 16000})
+        training.page.wait_for_timeout(500)
+        title, legend = (training.root.locator(css).bounding_box() for css in (".xtitle", ".legend"))
+        assert title and legend
+        assert title["y"] + title["height"] <= legend["y"]
+
+
 def test_every_control_has_a_name(explorer: ExplorerOnPage, training: ExplorerOnPage) -> None:
     assert explorer.violations() == []
     assert training.violations() == []

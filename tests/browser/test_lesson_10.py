@@ -75,7 +75,8 @@ def test_the_legend_stands_below_the_axes(training: ExplorerOnPage) -> None:
         training.page.set_viewport_size({"width": width, "height": 16000})
         training.page.wait_for_timeout(500)
         title, legend = (training.root.locator(css).bounding_box() for css in (".xtitle", ".legend"))
-        assert title and legend
+        assert title
+        assert legend
         assert title["y"] + title["height"] <= legend["y"]
 
 

@@ -147,13 +147,19 @@ def test_missing_tyro_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
         __import__("gmrl_lab.cli")
 
 
+def heed_interrupts() -> None:
+    """A shell's background process is born deaf to Ctrl-C, and so are those that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("jobs", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path, jobs: str) -> None:
     """A real interrupt, sent to the whole group as a terminal does; the same command then ends the work."""
     call = [sys.executable, "-m", "gmrl_lab.cli", "figure", "5", "--scale", "class", "--out", "fig.parquet", *TINY]
     call += ["--jobs", jobs, "--table.n-inner-steps", "5"]
     cache = tmp_path / cli.DEFAULT_CACHE
-    process = subprocess.Popen(call, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(call, start_new_session=True, preexec_fn=heed_interrupts, **pipes)
     end = time.monotonic() + 120
     while not list(cache.glob("*.parquet")) and time.monotonic() < end:
         time.sleep(0.01)

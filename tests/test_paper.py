@@ -1,6 +1,7 @@
 """The paper's figures: their tables, intervals and pictures, and verdicts that a doctored table does not pass."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from itertools import product
@@ -100,6 +101,17 @@ def test_what_else_is_in_the_scale_changes_nothing() -> None:
     more = replace(SCALES["ci"], sample_sizes=(2, 4, 32))
     found = paper.figure_5(replace(CI, scale=more), SMALL)
     assert_frame_equal(found[found["n_trajectories"] != 2].reset_index(drop=True), table("5"))
+
+
+def test_a_number_is_the_same_setting_however_it_is_written() -> None:
+    assert repr(Table2(inner_lr=10, value_noise=1)) == repr(Table2(inner_lr=10.0, value_noise=1.0))
+
+
+@pytest.mark.parametrize("cell", [cells.maml, cells.lirpg])
+def test_cells_name_an_estimator_that_they_do_not_know(cell: Callable[..., object]) -> None:
+    own = {"parts": "ESE"} if cell is cells.maml else {"gae_lambda": 0.9, "grad_baseline": True}
+    with pytest.raises(ValueError, match="estimator: got 'LVCC', allowed is one of 'AD', 'LVC'"):
+        cell(estimator="LVCC", n_trajectories=2, seed=0, **own)
 
 
 def test_estimators_share_random_numbers() -> None:

@@ -1,12 +1,14 @@
 """One point of each tabular experiment: settings and a seed in, a row for each MDP out."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 import gmrl_lab as gl
+from gmrl_lab._validate import check_choice
 from gmrl_lab.estimators import Estimator
 from gmrl_lab.paper.settings import Table2
 from gmrl_lab.permutations import permutations
@@ -75,11 +77,13 @@ def compositional_bias(*, n_trajectories: int, seed: int, **table2: float | str)
     table = Table2(**table2)  # type: ignore[arg-type]
     task, phi = gl.MAML(mdps(table)), _zeros(table)
     step = (table.n_inner_steps, table.inner_lr)
-    inner = sampled(table, "LVC", n_trajectories)
+    inner = sampled(
+        table, "LVC", n_trajectories
+    )  # a step's samples are gone when it is taken: K times as many fit
     found = torch.cat(
         [
             gl.meta_gradient(task, phi, *step, inner=inner, n_trials=len(trials), generator=trials)
-            for trials in _batches(seed, table.n_trials, table, n_trajectories)
+            for trials in _batches(seed, table.n_trials, replace(table, n_inner_steps=1), n_trajectories)
         ]
     )
     exact = gl.meta_gradient(task, phi, *step)
@@ -129,6 +133,7 @@ def sampled(
     table: Table2, estimator: str, n_trajectories: int, gae_lambda: float = 1.0, grad_baseline: bool = True
 ) -> gl.Sampled:
     """The oracle S of these settings."""
+    check_choice("estimator", estimator, tuple(ESTIMATORS))
     baseline = gl.Baseline(table.value_noise, per=table.noise_per)
     return gl.Sampled(
         ESTIMATORS[estimator], n_trajectories, table.horizon, gae_lambda, baseline, grad_baseline=grad_baseline

@@ -48,6 +48,8 @@ class Table2:
         check_positive("inner_lr", self.inner_lr)
         check_positive("concentration", self.concentration)
         check_choice("noise_per", self.noise_per, ("call", "trajectory"))
+        for name in ("discount", "inner_lr", "value_noise", "concentration"):  # 10 and 10.0 are the same experiment
+            object.__setattr__(self, name, float(getattr(self, name)))
 
 
 @dataclass(frozen=True)

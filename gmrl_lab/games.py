@@ -5,6 +5,7 @@ action first: (start, CC, CD, DC, DD). Seen by either player a game is an MDP wi
 whose policy is the joint one, so that nothing has to be solved or sampled in a way of its own.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -93,10 +94,60 @@ def IPD(discount: float | Tensor = 0.96, dtype: torch.dtype = torch.float64) -> 
     Raises:
         ValueError: if γ is outside [0, 1).
 
-    Taught in lesson 03.
+    Taught in lessons 03 and 11.
     """
-    payoff = torch.tensor([[-1.0, -3.0], [0.0, -2.0]], dtype=dtype)
-    return MatrixGame(payoff, payoff.mT, discount)
+    return _symmetric([[-1.0, -3.0], [0.0, -2.0]], discount, dtype)
+
+
+def StagHunt(discount: float | Tensor = 0.96, dtype: torch.dtype = torch.float64) -> MatrixGame:
+    """The iterated stag hunt: CC 4/4, CD 0/3, DC 3/0, DD 3/3.
+
+    COOPERATE is to hunt the stag, worth 4 to each but nothing to one alone; a hare is a sure 3. Both pairs are
+    equilibria of one round (Rousseau 1755; in this form Skyrms 2004, The Stag Hunt and the Evolution of Social
+    Structure). Arguments and errors as for `IPD`.
+
+    Taught in lesson 11.
+    """
+    return _symmetric([[4.0, 0.0], [3.0, 3.0]], discount, dtype)
+
+
+def Chicken(discount: float | Tensor = 0.96, dtype: torch.dtype = torch.float64) -> MatrixGame:
+    """Iterated chicken: CC 1/1, CD 0/2, DC 2/0, DD −1/−1.
+
+    COOPERATE is to give way. The payoffs are V/2, 0, V and (V − C)/2 of hawks and doves (Maynard Smith and Price 1973;
+    in this form Maynard Smith 1982, Evolution and the Theory of Games), with a prize V = 2 and an injury C = 4.
+    Arguments and errors as for `IPD`.
+
+    Taught in lesson 11.
+    """
+    return _symmetric([[1.0, 0.0], [2.0, -1.0]], discount, dtype)
+
+
+def MatchingPennies(discount: float | Tensor = 0.96, dtype: torch.dtype = torch.float64) -> MatrixGame:
+    """Iterated matching pennies: player 1 wins 1 from player 2 if both show the same side, and pays 1 if not.
+
+    COOPERATE is heads. What one wins the other loses, so nobody gains by shaping (Foerster et al. 2018, Sec. 5.1).
+    Arguments and errors as for `IPD`.
+
+    Taught in lesson 11.
+    """
+    payoff = torch.tensor([[1.0, -1.0], [-1.0, 1.0]], dtype=dtype)
+    return MatrixGame(payoff, -payoff, discount)
+
+
+GAMES: dict[str, Callable[[float | Tensor, torch.dtype], MatrixGame]] = {
+    "ipd": IPD,
+    "stag hunt": StagHunt,
+    "chicken": Chicken,
+    "matching pennies": MatchingPennies,
+}
+"""The games by name: each a function of the discount and the dtype."""
+
+
+def _symmetric(payoff: list[list[float]], discount: float | Tensor, dtype: torch.dtype) -> MatrixGame:
+    """The game that looks alike to both; rows are a player's own action."""
+    own = torch.tensor(payoff, dtype=dtype)
+    return MatrixGame(own, own.mT, discount)
 
 
 def _as_mdp(payoff: Tensor, discount: float | Tensor) -> TabularMDP:

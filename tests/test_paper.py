@@ -20,11 +20,11 @@ from gmrl_lab import paper
 from gmrl_lab.paper import cells
 from gmrl_lab.paper.drawing import READINGS, curve
 from gmrl_lab.paper.figures import ESTIMATORS, Axes
+from gmrl_lab.paper.judging import NOT, READING, REPRODUCED
 from gmrl_lab.paper.settings import SCALES, Table2
 from gmrl_lab.paper.shipped import FOLDER, save
 from gmrl_lab.paper.statistics import interval
 from gmrl_lab.paper.training import ALGORITHMS, Training, train
-from gmrl_lab.paper.verdicts import NOT, READING, REPRODUCED
 from gmrl_lab.permutations import SAMPLED_PARTS
 from gmrl_lab.sweep import write_table
 

@@ -14,9 +14,10 @@ from gmrl_lab.paper.figures import (
     training,
     value_noise,
 )
+from gmrl_lab.paper.judging import Verdict
 from gmrl_lab.paper.settings import SCALES, Scale, Table2
 from gmrl_lab.paper.shipped import shipped
-from gmrl_lab.paper.verdicts import Verdict, verdicts
+from gmrl_lab.paper.verdicts import verdicts
 
 __all__ = [
     "BEYOND",

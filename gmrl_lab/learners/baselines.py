@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from gmrl_lab._validate import bad, check_choice, check_finite, check_interval, check_trailing
+from gmrl_lab.learners.adam import Adam
 from gmrl_lab.problem import ValueTable
 from gmrl_lab.rollout import Trajectories, lookup
 
@@ -42,7 +43,7 @@ class FittedValues:
         check_interval("lr", lr, 0.0, 1.0 if rule == "average" else float("inf"), open_low=True)
         self.target, self.rule, self.lr = target, rule, lr
         self.table = torch.zeros_like(like.detach())
-        self._adam = torch.optim.Adam([self.table], lr=lr)
+        self._adam = Adam(self.table, lr)
 
     @property
     def baseline(self) -> ValueTable:
@@ -74,8 +75,7 @@ class FittedValues:
         mass, total = (torch.einsum("...nts,...nt->...s", here, x) for x in (shares, shares * gained))
         error = (shares * gained**2).sum((-1, -2)) + (mass * self.table**2 - 2 * total * self.table).sum(-1)
         if self.rule == "adam":
-            self.table.grad = 2 * (mass * self.table - total)
-            self._adam.step()
+            self.table += self._adam.step(2 * (mass * self.table - total))
         else:
             self.table += self.lr * torch.where(mass > 0, total / mass - self.table, 0.0)
         return error

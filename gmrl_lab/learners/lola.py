@@ -12,11 +12,11 @@ from torch import Tensor
 from gmrl_lab import exact
 from gmrl_lab._validate import bad, check_whole
 from gmrl_lab.games import GAMES, START, MatrixGame
-from gmrl_lab.learners.settings import DTYPES, ESTIMATORS, LOLASettings
-from gmrl_lab.meta import EXACT, ROLES, adapted, meta_gradient, outer_gradient
+from gmrl_lab.learners.parts import Parts
+from gmrl_lab.learners.settings import DTYPES, LOLASettings
+from gmrl_lab.meta import EXACT, adapted, meta_gradient, outer_gradient
 from gmrl_lab.metrics import accuracy
-from gmrl_lab.oracles import Oracle, Sampled
-from gmrl_lab.seeding import generators, normal, spawn_roles
+from gmrl_lab.seeding import generators, normal
 from gmrl_lab.tasks import LOLA
 
 
@@ -109,52 +109,43 @@ class _Run:
     def __init__(self, settings: LOLASettings, seeds: Sequence[int]) -> None:
         self.settings = settings
         dtype = DTYPES[settings.dtype]
-        self.game = from_both_sides(GAMES[settings.game](settings.discount, dtype))
+        game = GAMES[settings.game](settings.discount, dtype)
+        self.game = from_both_sides(game)
         parents = [generators(seed, 1)[0] for seed in seeds]
         self.theta = settings.initial_sd * normal((len(seeds), 2, 5), parents, torch.zeros((), dtype=dtype))
         self.adam = torch.optim.Adam([self.theta], lr=settings.outer_lr, maximize=True)
-        self.streams = spawn_roles(parents, ROLES)
-        self.n_inner_steps = settings.n_inner_steps if settings.learner == "lola" else 0
+        self.parts = Parts(settings, game, self.theta, parents)
 
     def update(self, number: int) -> Update:
         """One meta-update of both players."""
-        used, exact_outer, target = self._meta_gradients()
+        used, exact_outer, target, sizes = self._meta_gradients()
         self.theta.grad = used
         self.adam.step()
         theta = self.theta.clone()
+        ends = self.game.problems(theta, theta.flip(-2))[0]
         return Update(
             number=number,
             theta=theta,
-            score=self._score(theta),
+            score=(1 - ends.mdp.discount) * exact.objective(ends.mdp, ends.logits),
             pearson=accuracy(used, target, event_dims=1),
             cosine=accuracy(used, target, "cosine", event_dims=1),
             pearson_exact_outer=accuracy(exact_outer, target, event_dims=1),
             cosine_exact_outer=accuracy(exact_outer, target, "cosine", event_dims=1),
-            effective_sample_size=torch.full((*theta.shape[:2], 3), torch.nan),
+            effective_sample_size=sizes,
         )
 
-    def _meta_gradients(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The one to use, the same with an exact outer gradient, and the exact one."""
-        task = LOLA(self.game, self.theta.flip(-2))
-        step = (self.n_inner_steps, self.settings.inner_lr)
-        target = meta_gradient(task, self.theta, *step)
-        inner, hessian, outer = (self._oracle(role) for role in ROLES)
-        if inner == hessian == outer == EXACT:
-            return target, target, target
+    def _meta_gradients(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The one to use, the same with an exact outer gradient, the exact one, and the effective sample sizes."""
+        task, own, parts = LOLA(self.game, self.theta.flip(-2)), self.settings, self.parts
+        steps = (own.n_inner_steps if own.learner == "lola" else 0, own.inner_lr)
+        target = meta_gradient(task, self.theta, *steps)
+        if not parts.are_sampled:
+            return target, target, target, parts.sizes()
+        inner, hessian = parts.look_ahead(self.theta, task.inner(self.theta, task.initial_theta))
         leaf = self.theta.clone().requires_grad_()
-        theta_k = adapted(task, leaf, *step, inner, hessian, self.streams, self.settings.share_samples)
+        theta_k = adapted(task, leaf, *steps, inner, hessian, parts.streams, own.share_samples)
         problem = task.outer(leaf, theta_k)
         exact_outer = outer_gradient(EXACT.surrogate(problem), leaf, retain_graph=True)
-        if outer == EXACT:
-            return exact_outer, exact_outer, target
-        return outer_gradient(outer.surrogate(problem, self.streams["outer"]), leaf), exact_outer, target
-
-    def _oracle(self, role: str) -> Oracle:
-        if getattr(self.settings, role) == "exact":
-            return EXACT
-        estimator, n = ESTIMATORS[self.settings.estimator], getattr(self.settings, f"n_{role}")
-        return Sampled(estimator, n, self.settings.horizon, baseline=None, clip=self.settings.clip)
-
-    def _score(self, theta: Tensor) -> Tensor:
-        problem = self.game.problems(theta, theta.flip(-2))[0]
-        return (1 - problem.mdp.discount) * exact.objective(problem.mdp, problem.logits)
+        outer = parts.outer(self.theta, problem)
+        used = exact_outer if outer == EXACT else outer_gradient(outer.surrogate(problem), leaf)
+        return used, exact_outer, target, parts.sizes()

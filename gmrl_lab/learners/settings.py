@@ -13,8 +13,13 @@ from gmrl_lab.meta import ROLES
 LEARNERS = ("lola", "naive")
 SOURCES = ("exact", "on", "off")
 """Where a part of the meta-gradient comes from: the true value, fresh trajectories, or stored ones."""
-ESTIMATORS: dict[str, Estimator] = {"DiCE": DiCE(), "Loaded DiCE": LoadedDiCE()}
-BASELINES = ("return", "reward", "none")
+ESTIMATORS: dict[str, Estimator] = {
+    "DiCE": DiCE("first order"),
+    "any-order DiCE": DiCE("any order"),
+    "Loaded DiCE": LoadedDiCE(),
+}
+BASELINES = {"return": "average", "reward": "adam", "none": ""}
+"""What the value table is fitted to, and by which rule of `FittedValues`."""
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 _CHOICES: dict[str, Collection[str]] = {
     "game": GAMES,
@@ -67,15 +72,15 @@ class LOLASettings:
     share_samples: bool = False
     """One sample for the look-ahead's value and derivative (published for Figure 3(a)), or a fresh one for each."""
     buffer_size: int = 1024
-    """Trajectories of the current and past policies that are kept where a source is "off"."""
-    n_fresh: int = 128
-    """Trajectories that each player adds to the buffer in an update, for each source that is "off"."""
+    """Plays of the current and past policies that are kept where a source is "off"; at first, of the initial ones."""
+    n_fresh: int = 256
+    """Plays that join the buffer in an update, for each source that is "off" (published: 128 by each player)."""
     estimator: str = "DiCE"
-    """"DiCE" (published) or "Loaded DiCE"."""
+    """"DiCE" with its published baseline term, "any-order DiCE", or "Loaded DiCE", which bootstraps too."""
     baseline: str = "return"
-    """Value table fitted to the "return" or, as published, to the immediate "reward"; or "none"."""
+    """What the value table is fitted to: the "return" or, as published, the immediate "reward"; "none" for zeros."""
     value_lr: float = 0.1
-    """Adam's step size for the value table."""
+    """Of the fit: how far the table moves to the mean return, or Adam's step size for the reward."""
     clip: float | None = None
     """Cap on each step's off-policy weight π/μ; None for none."""
     initial_sd: float = 0.0
@@ -88,13 +93,19 @@ class LOLASettings:
             check_choice(name, getattr(self, name), tuple(choices))
         for name in ("n_updates", "horizon", "n_inner_steps", "n_inner", "n_hessian", "n_outer", "n_fresh"):
             check_whole(name, getattr(self, name), 1)
-        stored = [getattr(self, f"n_{role}") for role in ROLES if getattr(self, role) == "off"]
-        check_whole("buffer_size", self.buffer_size, max([1, *stored]))
-        for name in ("outer_lr", "inner_lr", "value_lr"):
+        used = [max(self.n_fresh, getattr(self, f"n_{role}")) for role in self.roles if getattr(self, role) == "off"]
+        check_whole("buffer_size", self.buffer_size, max([1, *used]))
+        for name in ("outer_lr", "inner_lr"):
             check_positive(name, getattr(self, name))
+        check_interval("value_lr", self.value_lr, 0.0, 1.0, open_low=True)
         check_interval("discount", self.discount, 0.0, 1.0, open_high=True)
         check_interval("initial_sd", self.initial_sd, 0.0, 1e6)
         if self.clip is not None:
             check_positive("clip", self.clip)
         if self.share_samples and (self.inner, self.n_inner) != (self.hessian, self.n_hessian):
             raise bad("share_samples", True, "False, unless inner and hessian have the same source and size")
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The parts of the meta-gradient that this learner has."""
+        return ROLES if self.learner == "lola" else ROLES[-1:]

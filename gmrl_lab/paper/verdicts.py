@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from gmrl_lab._validate import check_choice
+from gmrl_lab.paper import lola, lola_verdicts
 from gmrl_lab.paper.bias import growth, medians
 from gmrl_lab.paper.bias import panel as bias_panel
 from gmrl_lab.paper.figures import BEYOND, FIGURES
@@ -17,14 +18,14 @@ def verdicts(figure: str, table: pd.DataFrame) -> list[Verdict]:
 
     Args:
         figure: its number in the paper.
-        table: what `figure_1` … `figure_8` returned. At small scales the intervals are wide and verdicts negative.
+        table: what `figure_1` … `figure_9` returned. At small scales the intervals are wide and verdicts negative.
 
     Raises:
         ValueError: for a figure that there is not.
 
-    Taught in lessons 08, 09, and 10.
+    Taught in lessons 08, 09, 10, and 12.
     """
-    check_choice("figure", figure, (*FIGURES, *BEYOND))
+    check_choice("figure", figure, (*FIGURES, *lola.FIGURES, *BEYOND))
     return list(_VERDICTS[figure](table)) if figure in _VERDICTS else []
 
 
@@ -208,8 +209,10 @@ def _inner_dominates(column: str) -> Callable[[pd.DataFrame], Iterator[Verdict]]
 _VERDICTS: dict[str, Callable[[pd.DataFrame], Iterator[Verdict]]] = {
     "1": _figure_1,
     "2": _figure_2,
+    "3": lola_verdicts.figure_3,
     "5": _figure_5,
     "6": _inner_dominates("inner_lr"),
     "7": _inner_dominates("n_inner_steps"),
     "8": _lirpg,
+    "9": lola_verdicts.figure_9,
 }

@@ -9,7 +9,7 @@ from torch import Tensor
 
 import gmrl_lab as gl
 from gmrl_lab.games import AS_THE_OTHER_SEES
-from gmrl_lab.learners.replay import Plays, Replay, effective_sizes, play
+from gmrl_lab.learners.replay import Plays, Replay, effective_sizes, expected_shares, play
 
 GAME = gl.IPD(0.96)
 POLICIES = normal(3, 2, 5, seed=1)
@@ -185,6 +185,39 @@ def test_effective_sizes() -> None:
     assert close(effective_sizes(uniform, two), double([3**2 / 5, 7**2 / 37]), 1e-12)
 
 
+def test_expected_shares_by_enumeration() -> None:
+    """1 / E ρ² over all three-round games of two policies, for each length."""
+    first, second = (GAME.problems(OWN[seed, 0], OTHER[seed, 0])[0] for seed in (0, 1))
+    every, chance = gl.enumerate_samples(second.mdp, second.logits, 3)
+    current = gl.rollout.log_prob(first.logits, every.states, every.actions)
+    ratio = (current - every.behaviour_log_prob).cumsum(-1).exp().squeeze(-2)
+    wanted = 1 / (chance.unsqueeze(-1) * ratio**2).sum(0)
+    assert close(expected_shares(first.mdp, first.logits, second.logits, 3), wanted, 1e-12)
+    both = expected_shares(first.mdp, first.logits, torch.stack([first.logits, second.logits]), 3)
+    assert close(both, torch.stack([torch.ones(3).double(), wanted]), 1e-12)
+
+
+def test_expected_shares_after_some_updates() -> None:
+    """Coin-throwers, T = 100, a step of 0.1 in each logit and update: 61% left after one, 14%, and 0.035% after four.
+
+    1024 plays of each agree after one (within 5%), and overrate what is left after four by more than ten times.
+    """
+    coin = torch.zeros(20, 5, dtype=torch.float64)
+    now = GAME.problems(coin, coin)[0]
+    shares = []
+    for updates in (1, 2, 4):
+        before = coin - 0.1 * updates
+        then = GAME.problems(before, before)[0].logits
+        shares.append(expected_shares(now.mdp, now.logits, then, 100)[0])
+        by_hand = torch.cosh(double(0.05 * updates)) ** (-4 * torch.arange(1, 101))
+        assert close(shares[-1], by_hand, 1e-12)
+        if updates != 2:
+            plays = play(GAME, before, before, 1024, 100, generator=seeded())
+            found = float(effective_sizes(now.logits, plays.trajectories)[:, -1].mean()) / 1024
+            assert found == pytest.approx(0.607, rel=0.05) if updates == 1 else found > 10 * shares[-1][-1]
+    assert [float(share[-1]) for share in shares] == pytest.approx([0.607, 0.136, 0.00035], rel=0.02)
+
+
 # --- bad input --------------------------------------------------------------------------------------------------------
 def test_bad_input() -> None:
     plays, buffer = played(), Replay(6)
@@ -215,5 +248,10 @@ def test_bad_input() -> None:
         replace(plays, other_log_prob=plays.other_log_prob * torch.nan)
     with pytest.raises(ValueError, match=r"actions: got torch\.float64"):
         replace(plays, actions=plays.actions.double())
+    logits = torch.zeros(5, 4, dtype=torch.float64)
+    with pytest.raises(ValueError, match="horizon: got 0"):
+        expected_shares(GAME.mdps[0], logits, logits, 0)
+    with pytest.raises(ValueError, match=r"then: got shape \(4, 4\)"):
+        expected_shares(GAME.mdps[0], logits, logits[:4], 3)
     with pytest.raises(ValueError, match="n_trajectories: got 0"):
         play(GAME, OWN, OTHER, 0, 5, generator=seeded())

@@ -9,8 +9,12 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from gmrl_lab._tensors import stack
 from gmrl_lab._validate import bad, check_finite, check_whole
+from gmrl_lab.exact import check_theta, transition_matrix
+from gmrl_lab.flow import step
 from gmrl_lab.games import AS_THE_OTHER_SEES, MatrixGame
+from gmrl_lab.mdp import TabularMDP
 from gmrl_lab.reuse import effective_sample_size
 from gmrl_lab.rollout import Trajectories, log_prob, sample
 from gmrl_lab.seeding import Generators, check_generator, normal
@@ -170,6 +174,36 @@ def effective_sizes(logits: Tensor, trajectories: Trajectories) -> Tensor:
     """
     current = log_prob(logits.detach(), trajectories.states, trajectories.actions)
     return effective_sample_size((current - trajectories.behaviour_log_prob).cumsum(-1).transpose(-1, -2))
+
+
+def expected_shares(mdp: TabularMDP, now: Tensor, then: Tensor, horizon: int) -> Tensor:
+    """What becomes of `effective_sizes` / n for n → ∞, a finite recursion, `(..., T)`.
+
+        1 / E_μ[ρ_{0:t}²],   E_μ[ρ_{0:t}²] = Σ_{s,a} m_t(s) π²/μ(a|s),   m_{t+1}(s') = Σ_{s,a} m_t(s) π²/μ(a|s) P(s'|s,a)
+
+    with m_0 the start distribution. The share falls geometrically with the rounds: for two coin-throwers whose logits
+    were all δ away it is cosh(δ/2)^(−4 (t + 1)). Where it is small, n samples show a larger one: at least 1/n.
+
+    Args:
+        mdp: the game as one player sees it.
+        now, then: joint logits of the present policy π and of the one μ that acted, `(..., S, A)`; no gradient flows.
+        horizon: T.
+
+    Raises:
+        ValueError: for bad logits or a horizon below 1.
+
+    Taught in lesson 12.
+    """
+    check_whole("horizon", horizon, 1)
+    for name, logits in (("now", now), ("then", then)):
+        check_theta(mdp, logits, name)
+    squares = (2 * now.detach().log_softmax(-1) - then.detach().log_softmax(-1)).exp()
+    push, here = transition_matrix(mdp, squares), mdp.start_distribution
+    totals = []
+    for _ in range(horizon):
+        totals.append((here * squares.sum(-1)).sum(-1))
+        here = step(here, push)
+    return 1 / stack(totals, -1)
 
 
 def _two(theta: Tensor) -> Tensor:

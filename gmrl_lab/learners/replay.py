@@ -179,10 +179,11 @@ def effective_sizes(logits: Tensor, trajectories: Trajectories) -> Tensor:
 def expected_shares(mdp: TabularMDP, now: Tensor, then: Tensor, horizon: int) -> Tensor:
     """What becomes of `effective_sizes` / n for n → ∞, a finite recursion, `(..., T)`.
 
-        1 / E_μ[ρ_{0:t}²],   E_μ[ρ_{0:t}²] = Σ_{s,a} m_t(s) π²/μ(a|s),   m_{t+1}(s') = Σ_{s,a} m_t(s) π²/μ(a|s) P(s'|s,a)
+        1 / E_μ[ρ_{0:t}²],   E_μ[ρ_{0:t}²] = Σ_{s,a} m_t(s) π²/μ(a|s)
+        m_0 the start distribution,   m_{t+1}(s') = Σ_{s,a} m_t(s) π²/μ(a|s) P(s'|s, a)
 
-    with m_0 the start distribution. The share falls geometrically with the rounds: for two coin-throwers whose logits
-    were all δ away it is cosh(δ/2)^(−4 (t + 1)). Where it is small, n samples show a larger one: at least 1/n.
+    The share falls geometrically with the rounds: for two coin-throwers whose logits were all δ away it is
+    cosh(δ/2)^(−4 (t + 1)). Where it is small, n samples show a larger one: at least 1/n.
 
     Args:
         mdp: the game as one player sees it.

@@ -81,7 +81,7 @@ class Alias:
         """A uniform number as a slot and the uniform number that is left over; neither matters for one outcome."""
         if self.width == 1:
             return uniform, uniform
-        scaled = uniform * self.width
+        scaled = uniform.contiguous() * self.width
         return scaled.int(), scaled.frac()
 
     def draw(self, row: Tensor, slot: Tensor, rest: Tensor) -> Tensor:

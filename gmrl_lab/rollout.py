@@ -263,13 +263,13 @@ class _Tables:
     @torch.inference_mode()
     def roll(self, uniform: Tensor, element: Tensor, states: Tensor, actions: Tensor) -> None:
         """Write trajectories into `states` (N, T + 1) and `actions` (N, T); `element` is each one's batch element."""
-        draws = uniform.t().contiguous()  # time first: each step then reads and writes whole lines of memory
-        slots, rests = self.transitions.split(draws[2::2])
+        draws = uniform[:, 1::2].t().contiguous()  # time first: each step then reads and writes whole lines of memory
+        slots, rests = self.transitions.split(uniform[:, 2::2].t())
         policy_row = (element * (self.n_states * self.policy.width)).int()
         model_row = (self.model[element] * (self.n_states * self.n_actions)).int()
-        state = self.start.draw((element * self.start.width).int(), draws[0])
+        state = self.start.draw((element * self.start.width).int(), uniform[:, 0])
         visited, taken = [state], []
-        for draw, slot, rest in zip(draws[1::2].unbind(), slots.unbind(), rests.unbind(), strict=True):
+        for draw, slot, rest in zip(draws.unbind(), slots.unbind(), rests.unbind(), strict=True):
             action = self.policy.draw(torch.add(policy_row, state, alpha=self.policy.width), draw)
             row = torch.add(model_row + action, state, alpha=self.n_actions)
             state = self.transitions.draw(row, slot, rest)

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from gmrl_lab import exact
-from gmrl_lab._validate import bad, check_whole
+from gmrl_lab._validate import bad, check_like, check_whole
 from gmrl_lab.games import GAMES, START, MatrixGame
+from gmrl_lab.learners.adam import Adam
 from gmrl_lab.learners.parts import Parts
 from gmrl_lab.learners.settings import DTYPES, LOLASettings
 from gmrl_lab.meta import EXACT, adapted, meta_gradient, outer_gradient
@@ -47,7 +48,7 @@ class Update:
     effective_sample_size: Tensor
 
 
-def learn(settings: LOLASettings, seeds: Sequence[int]) -> Iterator[Update]:
+def learn(settings: LOLASettings, seeds: Sequence[int], game: MatrixGame | None = None) -> Iterator[Update]:
     """Let two players learn, and say after each meta-update where they are.
 
         φ_i ← φ_i + Adam(∇_{φ_i} V^i(φ_i, θ^K)),   θᵏ⁺¹ = θᵏ + α ∇_θ V^j(φ_i, θᵏ),   θ⁰ = φ_j
@@ -58,12 +59,13 @@ def learn(settings: LOLASettings, seeds: Sequence[int]) -> Iterator[Update]:
     Args:
         settings: the paper's Table 3, by default.
         seeds: of the runs, all in one batch; a seed alone gives the same run.
+        game: one of your own, in place of the settings' game and discount.
 
     Returns:
         An iterator with one `Update` for each meta-update, as soon as it is made; `close()` ends the run.
 
     Raises:
-        ValueError: for no seeds, or a negative one.
+        ValueError: for no seeds, a negative one, a batch of games, or a game of another dtype than the settings'.
 
     Taught in lessons 11 and 12.
     """
@@ -71,7 +73,12 @@ def learn(settings: LOLASettings, seeds: Sequence[int]) -> Iterator[Update]:
         raise bad("seeds", list(seeds), "at least one whole number")
     for seed in seeds:
         check_whole("seeds", seed, 0)
-    return _updates(_Run(settings, seeds))
+    named = GAMES[settings.game](settings.discount, DTYPES[settings.dtype])
+    if game is not None:
+        check_like("game", game.mdps[0].rewards, "settings.dtype", named.mdps[0].rewards)
+        if game.batch_shape:
+            raise bad("game", f"a batch {tuple(game.batch_shape)}", "a single game, without batch dimensions")
+    return _updates(_Run(settings, seeds, game or named))
 
 
 def history(updates: Sequence[Update]) -> dict[str, Tensor]:
@@ -106,22 +113,19 @@ def _updates(run: "_Run") -> Iterator[Update]:
 class _Run:
     """The players, and what each update leaves to the next."""
 
-    def __init__(self, settings: LOLASettings, seeds: Sequence[int]) -> None:
+    def __init__(self, settings: LOLASettings, seeds: Sequence[int], game: MatrixGame) -> None:
         self.settings = settings
         dtype = DTYPES[settings.dtype]
-        game = GAMES[settings.game](settings.discount, dtype)
         self.game = from_both_sides(game)
         parents = [generators(seed, 1)[0] for seed in seeds]
         self.theta = settings.initial_sd * normal((len(seeds), 2, 5), parents, torch.zeros((), dtype=dtype))
-        self.adam = torch.optim.Adam([self.theta], lr=settings.outer_lr, maximize=True)
+        self.adam = Adam(self.theta, settings.outer_lr)
         self.parts = Parts(settings, game, self.theta, parents)
 
     def update(self, number: int) -> Update:
         """One meta-update of both players."""
         used, exact_outer, target, sizes = self._meta_gradients()
-        self.theta.grad = used
-        self.adam.step()
-        theta = self.theta.clone()
+        self.theta = theta = self.theta - self.adam.step(used)
         ends = self.game.problems(theta, theta.flip(-2))[0]
         return Update(
             number=number,

@@ -63,7 +63,9 @@ class Parts:
         fresh = sample(problem.mdp, problem.logits, own.n_outer, own.horizon, generator=self._rollout("outer"))
         if self._values is not None:
             self._values.update(fresh, problem.mdp.rewards, problem.mdp.discount)
-        return replace(oracle, trajectories=fresh) if isinstance(oracle, Sampled) and not oracle.trajectories else oracle
+        if isinstance(oracle, Sampled) and oracle.trajectories is None:
+            return replace(oracle, trajectories=fresh)
+        return oracle
 
     def _oracle(self, role: str, theta: Tensor, problem: Problem) -> Oracle:
         if self.sources[role] == "exact":

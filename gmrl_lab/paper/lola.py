@@ -16,8 +16,8 @@ Table3 = LOLASettings
 
 WINDOW = 10
 """Updates whose mean is one row."""
-TRAJECTORIES = 2048
-"""Of the largest part, in one batch of runs: with more of them, arrays outgrow a processor's cache."""
+BLOCKS = (10, 2)
+"""Runs in one batch, with few and with many trajectories: with more of them, arrays outgrow a processor's cache."""
 STATES = {"start": START, "CC": CC, "CD": CD, "DC": DC, "DD": DD}
 AGREEMENT = ("pearson", "cosine", "pearson_exact_outer", "cosine_exact_outer")
 POLICY = tuple(f"cooperates_after_{state}" for state in STATES)
@@ -93,12 +93,15 @@ def _windows(values: Tensor) -> Tensor:
 def figure_3(run: Run = PAPER, table: Table3 = TABLE_3) -> pd.DataFrame:
     """LOLA-DiCE's return against meta-updates: how each part is estimated (a to c), and from which policy (d).
 
+    Which runs there are says `settings`.
+
     Args:
         run: scale, seed, cache; Figure 9 has the same cells.
         table: Table 3; the scale decides its sample sizes and number of updates.
 
     Returns:
-        A row for each setting, run and ten updates: `score`, and the probabilities that a player cooperates.
+        A row for each setting, run and ten updates: `score`, the probabilities that a player cooperates, and the
+        effective numbers of trajectories; in single precision, as a picture needs no more.
 
     Taught in lesson 12.
     """
@@ -125,18 +128,19 @@ def _figure(number: str, run: Run, table: Table3) -> pd.DataFrame:
     paired = list(grid[0])
     found = sweep(lola, grid, seed=run.seed, paired=paired, cache=run.cache, n_jobs=run.n_jobs, progress=run.progress)
     others = {name for names in MEASURED.values() for name in names} - set(MEASURED[number])
-    return found.drop(columns=["first_run", "n_runs", *sorted(others)])
+    kept = found.drop(columns=["first_run", "n_runs", *sorted(others)])
+    return kept.astype(dict.fromkeys(MEASURED[number], "float32"))
 
 
 def _grid(run: Run, table: Table3) -> list[Fields]:
-    """Each setting in blocks of runs that fit a processor's cache, the first runs first; half the runs if large."""
+    """Each setting in blocks of runs, the first runs of all settings first; half the runs where they take long."""
     few, many = run.size.batches
     grid: list[Fields] = []
     for name, fields in settings(few, many).items():
         one = asdict(replace(table, n_updates=run.size.n_updates, **fields))  # type: ignore[arg-type]
         plain = {field: value for field, value in one.items() if value is not None}
-        largest = max(one["n_inner"], one["n_hessian"], one["n_outer"])
-        n_runs, block = run.size.n_runs // (1 + (largest > few)), max(1, TRAJECTORIES // largest)
-        for first in range(0, n_runs, block):
-            grid.append({"setting": name, "first_run": first, "n_runs": min(block, n_runs - first), **plain})
+        large = max(one["n_inner"], one["n_hessian"], one["n_outer"]) > few
+        n_runs = run.size.n_runs // (2 if large or "off" in (one["inner"], one["hessian"]) else 1)
+        for first in range(0, n_runs, BLOCKS[large]):
+            grid.append({"setting": name, "first_run": first, "n_runs": min(BLOCKS[large], n_runs - first), **plain})
     return sorted(grid, key=lambda cell: cell["first_run"])

@@ -15,7 +15,12 @@ def figure_3(table: pd.DataFrame) -> Iterator[Verdict]:
     """Panel by panel."""
     score = final(table)
     few = cooperating(score["inner few"])
-    yield judge("(a) with few inner samples LOLA fails to cooperate", few[2] < 0.5, _ended(score, "inner few"), NOT)
+    repaired = _gain(score, "inner few, corrected", "inner few")
+    yield judge(
+        "(a) with few inner samples LOLA fails to cooperate",
+        few[2] < 0.5,
+        f"{_ended(score, 'inner few')}; a baseline fitted to returns alone raises that by {repaired}",
+    )
     better = ("inner many", "inner exact")
     succeed = all(cooperating(score[name])[1] > 0.5 for name in better)
     gains = [_gain(score, name, "inner few") for name in better]
@@ -65,6 +70,7 @@ def figure_9(table: pd.DataFrame) -> Iterator[Verdict]:
             f"by {lift}, from {before.mean():.2f} to {after.mean():.2f}",
         )
     yield _more_than_the_return(table)
+    yield _no_return(table)
 
 
 def _more_than_the_return(table: pd.DataFrame) -> Verdict:
@@ -80,6 +86,18 @@ def _more_than_the_return(table: pd.DataFrame) -> Verdict:
         f"of the way to exact, {estimate(correlation)} of the correlation's with the outer part exact, "
         f"{estimate(gained)} of the return's",
         READING if excess.low > 0 else NOT,
+    )
+
+
+def _no_return(table: pd.DataFrame) -> Verdict:
+    """The baseline of the outer part raises the correlation by itself; the look-ahead is exact with either."""
+    fitted, published = "inner exact, corrected", "inner exact"
+    lift = estimate(_mean(table, "pearson", fitted) - _mean(table, "pearson", published))
+    gain = _gain(final(table), fitted, published)
+    return judge(
+        "a better correlation need not bring a better return",
+        lift.low > 0.25 and gain.low < 0 < gain.high,
+        f"inner exact, the baseline fitted to returns lifts the correlation by {lift}, the return by {gain}",
     )
 
 

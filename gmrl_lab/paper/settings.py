@@ -70,7 +70,7 @@ class Scale:
     bias_trials: int
     outer_steps: int
     n_runs: int = 20
-    """Of LOLA's settings; half as many of those that use the larger batch."""
+    """Of LOLA's settings; half as many of those with the larger batch or with stored trajectories."""
     n_updates: int = 500
     """Meta-updates of LOLA."""
     batches: tuple[int, int] = (128, 1024)
@@ -94,8 +94,8 @@ SCALES = {
     scale.name: scale
     for scale in (
         Scale("paper", 10, 20, _SIZES, _STEPS, _LRS, _CURVATURES, 1000, 100),
-        Scale("class", 5, 10, _SIZES[::2], _STEPS[::2], _LRS[::2], _CURVATURES[::2], 200, 50, 10, 200, (64, 512)),
-        Scale("ci", 2, 5, (4, 32), (1, 3), (1.0, 7.0), (0.5, 4.0), 20, 4, 2, 10, (8, 32)),
+        Scale("class", 5, 10, _SIZES[::2], _STEPS[::2], _LRS[::2], _CURVATURES[::2], 200, 50, 8, 200, (64, 512)),
+        Scale("ci", 2, 5, (4, 32), (1, 3), (1.0, 7.0), (0.5, 4.0), 20, 4, 4, 10, (8, 32)),
     )
 }
 """By name: "paper" as published, "class" for a room that waits, "ci" to see that it runs."""

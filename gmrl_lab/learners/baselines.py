@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from gmrl_lab._validate import bad, check_choice, check_finite, check_interval, check_trailing
 from gmrl_lab.learners.adam import Adam
@@ -71,8 +70,10 @@ class FittedValues:
             raise bad("trajectories", f"batch {batch}", f"batch {tuple(self.table.shape[:-1])}, as the table")
         gained, weight = self._targets(lookup(rewards.detach(), trajectories.states, trajectories.actions), discount)
         shares = (weight / (weight.sum(-1, keepdim=True) * gained.shape[-2])).expand_as(gained)
-        here = one_hot(trajectories.states[..., :-1], self.table.shape[-1]).to(gained.dtype)
-        mass, total = (torch.einsum("...nts,...nt->...s", here, x) for x in (shares, shares * gained))
+        here = trajectories.states[..., :-1].flatten(-2)
+        mass, total = (
+            torch.zeros_like(self.table).scatter_add_(-1, here, x.flatten(-2)) for x in (shares, shares * gained)
+        )
         error = (shares * gained**2).sum((-1, -2)) + (mass * self.table**2 - 2 * total * self.table).sum(-1)
         if self.rule == "adam":
             self.table += self._adam.step(2 * (mass * self.table - total))

@@ -20,20 +20,15 @@ _AXIS: dict[str, Any] = {"showgrid": False, "zeroline": False, "showline": False
 AXES = {"x": {**_AXIS, "range": [-1.25, 1.3]}, "y": {**_AXIS, "range": [-0.22, 1.25]}}
 
 
-def rounds(game: MatrixGame, theta: Tensor) -> tuple[Tensor, Tensor]:
-    """Share of the discounted rounds that are played in each state, and in each way.
+def rounds(game: MatrixGame, theta: Tensor) -> Tensor:
+    """Share of the discounted rounds that are played in each state (start, CC, CD, DC, DD) of player 1, `(..., 5)`.
 
     Args:
         game: one game.
         theta: both players' logits of COOPERATE, `(..., 2, 5)`, each player's own action first.
-
-    Returns:
-        In the states (start, CC, CD, DC, DD), `(..., 5)`, and by the joint actions (CC, CD, DC, DD), `(..., 4)`, as
-        player 1 sees them. Each sums to one.
     """
     problem = game.problems(theta[..., 0, :], theta[..., 1, :])[0]
-    spent = (1 - problem.mdp.discount) * exact.occupancy(problem.mdp, problem.logits)
-    return spent, (spent.unsqueeze(-1) * problem.logits.softmax(-1)).sum(-2)
+    return (1 - problem.mdp.discount) * exact.occupancy(problem.mdp, problem.logits)
 
 
 def five_states(game: MatrixGame, theta: Tensor) -> tuple[list[Trace], list[dict[str, Any]]]:
@@ -42,13 +37,12 @@ def five_states(game: MatrixGame, theta: Tensor) -> tuple[list[Trace], list[dict
     Both players are shown in the same round: beside player 1's chance after CD stands player 2's after DC.
     """
     chances = torch.stack([theta[0], theta[1, list(AS_THE_OTHER_SEES)]]).sigmoid()
-    spent, _ = rounds(game, theta)
     labels: Trace = {
         "type": "scatter",
         "mode": "text",
         "x": [x for x, _ in PLACES],
         "y": [y + 0.14 for _, y in PLACES],
-        "text": [f"<b>{name}</b> {share:.0%}" for name, share in zip(NAMES, spent.tolist(), strict=True)],
+        "text": [f"<b>{name}</b> {share:.0%}" for name, share in zip(NAMES, rounds(game, theta).tolist(), strict=True)],
         "showlegend": False,
         "hoverinfo": "skip",
     }

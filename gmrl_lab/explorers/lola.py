@@ -11,7 +11,7 @@ from torch import Tensor
 import gmrl_lab as gl
 from gmrl_lab.explorers.controls import choice, log_slider, number, slider, steps, toggles
 from gmrl_lab.explorers.explorer import Explorer
-from gmrl_lab.explorers.five_states import AXES, NAMES, five_states, rounds
+from gmrl_lab.explorers.five_states import AXES, NAMES, five_states
 from gmrl_lab.games import GAMES
 from gmrl_lab.learners import LOLASettings, history, learn
 from gmrl_lab.paper.statistics import interval, share
@@ -19,8 +19,8 @@ from gmrl_lab.plots import OKABE_ITO, Panel, Trace, band, line_style, side_by_si
 
 OWN = "own payoffs"
 TIT_FOR_TAT = "CCDCD"
-OFTEN = 0.8
-"""Players cooperate who both do in more than this share of the rounds."""
+NEARLY = 0.9
+"""Players made peace whose mean score is past this part of the way from mutual defection to mutual cooperation."""
 N_REDRAWS = 25
 
 
@@ -81,8 +81,10 @@ class Result:
 
     @property
     def peace(self) -> list[bool]:
-        """Whether both cooperate in more than four rounds of five, in each run."""
-        return (rounds(self.settings.played, self.theta[-1])[1][:, 0] > OFTEN).tolist()
+        """Whether the mean score of both comes within a tenth of what cooperation pays, in each run."""
+        both_cooperate, both_defect = landmarks(self.settings).values()
+        gained = self.score[-1].mean(-1) - both_defect
+        return (gained > NEARLY * (both_cooperate - both_defect) + 1e-9).tolist()
 
 
 def opponent_shaping(seed: int = 0, **start: object) -> Explorer[Settings, Result]:
@@ -157,6 +159,12 @@ def table(result: Result) -> pd.DataFrame:
     return frame.assign(score=result.score.flatten().numpy()).reset_index()
 
 
+def landmarks(settings: Settings) -> dict[str, float]:
+    """Mean payoff of both where both always cooperate, and where both always defect."""
+    payoffs = torch.stack([mdp.rewards[0] for mdp in settings.played.mdps]).mean(0)
+    return {"both cooperate": payoffs[0].item(), "both defect": payoffs[3].item()}
+
+
 def _scores(result: Result) -> list[Trace]:
     """Mean of both over all runs with its band, each player of the run shown, and what peace and war would pay."""
     x = list(range(1, len(result.score) + 1))
@@ -170,16 +178,10 @@ def _scores(result: Result) -> list[Trace]:
     for player, y in enumerate(result.score[:, 0].T.tolist()):
         traces.append({**common, "x": x, "y": y, "name": f"run shown, player {player + 1}", **line_style(player)})
     black = {"color": OKABE_ITO["black"], "width": 1.5}
-    for (name, value), dash in zip(_landmarks(result.settings).items(), ("solid", "dot"), strict=True):
+    for (name, value), dash in zip(landmarks(result.settings).items(), ("solid", "dot"), strict=True):
         ends_of_axis = [0, result.settings.n_updates]
         traces.append({**common, "x": ends_of_axis, "y": [value] * 2, "name": name, "line": {**black, "dash": dash}})
     return traces
-
-
-def _landmarks(settings: Settings) -> dict[str, float]:
-    """Mean payoff of both where both always cooperate, and where both always defect."""
-    payoffs = torch.stack([mdp.rewards[0] for mdp in settings.played.mdps]).mean(0)
-    return {"both cooperate": payoffs[0].item(), "both defect": payoffs[3].item()}
 
 
 def _logits(result: Result) -> list[Trace]:
@@ -209,10 +211,10 @@ def _summary(result: Result) -> str:
     whole = "all runs are this one" if s.initial_sd == 0 else f"share {held:.0%}, 95% [{low:.0%}, {high:.0%}]"
     ahead = f", K = {s.n_inner_steps}, α = {s.inner_lr:g}" if s.learner == "LOLA" else ""
     payoffs = f" (DC {s.temptation:g}, CD {s.sucker:g})" if s.game == OWN else ""
-    landmarks = ", ".join(f"{name} {value:g}" for name, value in _landmarks(s).items())
+    fixed = ", ".join(f"{name} {value:g}" for name, value in landmarks(s).items())
     return (
-        f"{s.learner}{ahead}, {s.game}{payoffs}, γ = {s.discount:g}, σ = {s.initial_sd:g}: after {len(result.score)} of "
-        f"{s.n_updates} updates run {result.seed} scores {first:.2f} and {second:.2f} per round ({landmarks}). Chance to "
-        f"cooperate, own move first, {chances}. Both cooperate in over four rounds of five in {sum(result.peace)} of "
-        f"{s.runs} runs ({whole})."
+        f"{s.learner}{ahead}, {s.game}{payoffs}, γ = {s.discount:g}, σ = {s.initial_sd:g}: after "
+        f"{len(result.score)} of {s.n_updates} updates run {result.seed} scores {first:.2f} and {second:.2f} per round "
+        f"({fixed}). Chance to cooperate, own move first, {chances}. The mean of both comes within a tenth of "
+        f"what cooperation pays in {sum(result.peace)} of {s.runs} runs ({whole})."
     )

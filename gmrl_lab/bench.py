@@ -86,7 +86,8 @@ def bench_estimator(
         scale: "default" (some 10 s on one core) or "quick" (2 s).
         seed: of all random numbers.
         baseline: V̂ on the paper's MDP; exact values by default. The tiny MDPs have an inexact one.
-        bootstrap: whether the T-step target ends in V̂(s_T); None asks the estimator's `uses_baseline`, else yes.
+        bootstrap: whether the T-step target ends in V̂(s_T); None asks the estimator's `bootstraps`, else its
+            `uses_baseline`, else yes.
         parts: of the sweep's meta-gradient, E or S for each of inner, Hessian, outer. "ESE" shows the Hessian alone.
         name: for the report; the name of the class by default.
         progress: show a bar for work of more than two seconds, where tqdm is installed.
@@ -104,7 +105,8 @@ def bench_estimator(
     claims = _claims(claim)
     _check(estimator, scale, seed, parts)
     size, label = SCALES[scale], _label(estimator, name)
-    ends = getattr(estimator, "uses_baseline", True) if bootstrap is None else bootstrap
+    known = getattr(estimator, "bootstraps", getattr(estimator, "uses_baseline", True))
+    ends = known if bootstrap is None else bootstrap
     with _progress(_work(size), label, progress) as tick:
         enumerated, error = _enumerate(estimator, ends, tick)
         numbers = _on_the_papers_mdp(estimator, baseline, ends, size.n_trials, seed, error, tick)

@@ -32,9 +32,11 @@ class InverseCDF:
         table = padded.flatten()
         return cls(tuple(table[(width >> step) - 1 :] for step in range(1, width.bit_length())), width)
 
-    def draw(self, row: Tensor, uniform: Tensor) -> Tensor:
-        """The first outcome of each row whose cumulative probability exceeds the uniform number, by bisection."""
-        first = row * self.width
+    def draw(self, first: Tensor, uniform: Tensor) -> Tensor:
+        """The first outcome whose cumulative probability exceeds the uniform number, by bisection.
+
+        `first` is where each one's row begins, its number times `width`.
+        """
         position = first
         jump = self.width
         for half in self.halves:
@@ -76,12 +78,16 @@ class Alias:
         return cls(threshold.flatten(), torch.stack([own, other], -1).flatten().int(), width)
 
     def split(self, uniform: Tensor) -> tuple[Tensor, Tensor]:
-        """A uniform number as a slot and the uniform number that is left over."""
-        scaled = uniform * self.width
+        """A uniform number as a slot and the uniform number that is left over; neither matters for one outcome."""
+        if self.width == 1:
+            return uniform, uniform
+        scaled = uniform.contiguous() * self.width
         return scaled.int(), scaled.frac()
 
     def draw(self, row: Tensor, slot: Tensor, rest: Tensor) -> Tensor:
         """One outcome for each row, from the parts of `split`."""
+        if self.width == 1:
+            return self.outcome[::2].index_select(0, row)
         index = torch.add(slot, row, alpha=self.width)
         over = rest >= self.threshold.index_select(0, index)
         return self.outcome.index_select(0, torch.add(over, index, alpha=2))

@@ -12,6 +12,7 @@ from gmrl_lab._validate import lab_extra
 from gmrl_lab.paper.shipped import save
 
 with lab_extra():
+    import pandas as pd
     import tyro
 
 DEFAULT_CACHE = Path(".cache", "gmrl_lab")
@@ -19,7 +20,7 @@ DEFAULT_CACHE = Path(".cache", "gmrl_lab")
 
 @dataclass(frozen=True)
 class Figure:
-    """Compute a tabular figure of the paper, as a table and a picture.
+    """Compute a figure of the paper, as a table and a picture.
 
     gmrl-lab figure 5 --scale ci --html fig5.html     seconds: see that it runs
     gmrl-lab figure 5 --out fig5.parquet              the paper's scale
@@ -28,7 +29,7 @@ class Figure:
     An interrupted run goes on where it stopped: each finished cell is kept in --cache.
     """
 
-    number: Annotated[Literal["1", "2", "5", "6", "7", "8", "noise", "training", "all"], tyro.conf.Positional]
+    number: Annotated[Literal["1", "2", "3", "5", "6", "7", "8", "9", "noise", "training", "all"], tyro.conf.Positional]
     """Its number in the paper; "noise" and "training" are beyond it; "all" is all that have a number."""
     scale: Literal["paper", "class", "ci"] = "paper"
     """As published; for a room that waits; to see that it runs."""
@@ -44,12 +45,14 @@ class Figure:
     """Folder of finished cells; None keeps none."""
     table: paper.Table2 = field(default_factory=paper.Table2)
     """Table 2; the scale decides its numbers of MDPs and trials."""
+    lola: paper.Table3 = field(default_factory=paper.Table3)
+    """Table 3, of Figures 3 and 9; the scale decides its batches and updates."""
 
     def __call__(self, command: Sequence[str]) -> None:
         """Compute, save, and say where everything is."""
         run = paper.Run(self.scale, self.seed, self.cache, self.jobs or -1)
         for number in paper.FIGURES if self.number == "all" else (self.number,):
-            table = {**paper.FIGURES, **paper.BEYOND}[number](run, self.table)
+            table = self._table(number, run)
             print(f"Figure {number}: {len(table)} rows")
             for verdict in paper.verdicts(number, table):
                 print(f"  {verdict}")
@@ -60,6 +63,11 @@ class Figure:
                 html.parent.mkdir(parents=True, exist_ok=True)
                 write_text(html, paper.draw(number, table).to_html())
                 print(f"  picture: {html}")
+
+    def _table(self, number: str, run: paper.Run) -> pd.DataFrame:
+        if number in paper.LOLA_FIGURES:
+            return paper.LOLA_FIGURES[number](run, self.lola)
+        return {**paper.FIGURES, **paper.BEYOND}[number](run, self.table)
 
     def _path(self, given: Path | None, name: str) -> Path | None:
         return given / name if given is not None and self.number == "all" else given

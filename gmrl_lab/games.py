@@ -5,13 +5,14 @@ action first: (start, CC, CD, DC, DD). Seen by either player a game is an MDP wi
 whose policy is the joint one, so that nothing has to be solved or sampled in a way of its own.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from gmrl_lab import exact
-from gmrl_lab._validate import check_finite, check_like, check_trailing
+from gmrl_lab._validate import bad, check_finite, check_like, check_trailing
 from gmrl_lab.mdp import TabularMDP
 from gmrl_lab.problem import Problem
 
@@ -64,9 +65,7 @@ class MatrixGame:
         Taught in lesson 03.
         """
         for name, theta in (("theta_1", theta_1), ("theta_2", theta_2)):
-            check_trailing(name, theta, (5,))
-            check_like(name, theta, "the game", self.mdps[0].transitions)
-            check_finite(name, theta)
+            _check_policy(name, theta, self)
         first, second = self.mdps
         return Problem(first, _joint(theta_1, theta_2)), Problem(second, _joint(theta_2, theta_1))
 
@@ -82,6 +81,31 @@ class MatrixGame:
         first, second = self.problems(theta_1, theta_2)
         return exact.objective(first.mdp, first.logits), exact.objective(second.mdp, second.logits)
 
+    def against(self, opponent: Tensor, player: int = 1) -> TabularMDP:
+        """The MDP that a player acts in while the other one does not learn: five states, COOPERATE and DEFECT.
+
+            P((a, b) | s, a) = π_opponent(b | s),   R(s, a) = Σ_b π_opponent(b | s) r(a, b)
+
+        Args:
+            opponent: its logits of COOPERATE, `(..., 5)`, its own action first.
+            player: 1 or 2, who acts.
+
+        Raises:
+            ValueError: if `player` is neither, or `opponent` does not fit the game.
+
+        Taught in lesson 11.
+        """
+        if player not in (1, 2):
+            raise bad("player", repr(player), "1 or 2")
+        _check_policy("opponent", opponent, self)
+        own = self.mdps[player - 1]
+        seen = opponent[..., AS_THE_OTHER_SEES]
+        chance = torch.stack([seen.sigmoid(), (-seen).sigmoid()], -1)  # (..., s, b)
+        to_state = own.transitions[..., START, :, :].unflatten(-2, (2, 2))  # (..., a, b, s')
+        transitions = torch.einsum("...sb,...abq->...saq", chance, to_state)
+        rewards = (chance.unsqueeze(-2) * own.rewards.unflatten(-1, (2, 2))).sum(-1)
+        return TabularMDP(transitions, rewards, own.discount, START)
+
 
 def IPD(discount: float | Tensor = 0.96, dtype: torch.dtype = torch.float64) -> MatrixGame:
     """The iterated prisoner's dilemma: CC −1/−1, CD −3/0, DC 0/−3, DD −2/−2 (the paper's Table 3).
@@ -93,10 +117,96 @@ def IPD(discount: float | Tensor = 0.96, dtype: torch.dtype = torch.float64) -> 
     Raises:
         ValueError: if γ is outside [0, 1).
 
-    Taught in lesson 03.
+    Taught in lessons 03 and 11.
     """
-    payoff = torch.tensor([[-1.0, -3.0], [0.0, -2.0]], dtype=dtype)
-    return MatrixGame(payoff, payoff.mT, discount)
+    return _symmetric([[-1.0, -3.0], [0.0, -2.0]], discount, dtype)
+
+
+def StagHunt(discount: float | Tensor = 0.96, dtype: torch.dtype = torch.float64) -> MatrixGame:
+    """The iterated stag hunt: CC 4/4, CD 0/3, DC 3/0, DD 3/3.
+
+    COOPERATE is to hunt the stag, worth 4 to each but nothing to one alone; a hare is a sure 3. Both pairs are
+    equilibria of one round (Rousseau 1755; in this form Skyrms 2004, The Stag Hunt and the Evolution of Social
+    Structure). Arguments and errors as for `IPD`.
+
+    Taught in lesson 11.
+    """
+    return _symmetric([[4.0, 0.0], [3.0, 3.0]], discount, dtype)
+
+
+def Chicken(discount: float | Tensor = 0.96, dtype: torch.dtype = torch.float64) -> MatrixGame:
+    """Iterated chicken: CC 1/1, CD 0/2, DC 2/0, DD −1/−1.
+
+    COOPERATE is to give way. The payoffs are V/2, 0, V and (V − C)/2 of hawks and doves (Maynard Smith and Price 1973;
+    in this form Maynard Smith 1982, Evolution and the Theory of Games), with a prize V = 2 and an injury C = 4.
+    Arguments and errors as for `IPD`.
+
+    Taught in lesson 11.
+    """
+    return _symmetric([[1.0, 0.0], [2.0, -1.0]], discount, dtype)
+
+
+def MatchingPennies(discount: float | Tensor = 0.96, dtype: torch.dtype = torch.float64) -> MatrixGame:
+    """Iterated matching pennies: player 1 wins 1 from player 2 if both show the same side, and pays 1 if not.
+
+    COOPERATE is heads. What one wins the other loses, and the only equilibrium is to throw a coin (payoffs as in
+    Foerster et al. 2018, who play it beside the prisoner's dilemma). Arguments and errors as for `IPD`.
+
+    Taught in lesson 11.
+    """
+    payoff = torch.tensor([[1.0, -1.0], [-1.0, 1.0]], dtype=dtype)
+    return MatrixGame(payoff, -payoff, discount)
+
+
+GAMES: dict[str, Callable[[float | Tensor, torch.dtype], MatrixGame]] = {
+    "ipd": IPD,
+    "stag hunt": StagHunt,
+    "chicken": Chicken,
+    "matching pennies": MatchingPennies,
+}
+"""The games by name: each a function of the discount and the dtype."""
+
+
+STRATEGIES = {
+    "always cooperate": "CCCCC",
+    "always defect": "DDDDD",
+    "tit for tat": "CCDCD",
+    "grim trigger": "CCDDD",
+    "win-stay, lose-shift": "CCDDC",
+}
+"""Famous memory-one strategies: what they play at the start and after CC, CD, DC, DD, own action first."""
+
+
+def strategy(moves: str, logit: float = 40.0, dtype: torch.dtype = torch.float64) -> Tensor:
+    """A sure strategy as logits of COOPERATE, `(5,)`: `strategy("tit for tat")`, or its moves, `strategy("CCDCD")`.
+
+    Args:
+        moves: a name in `STRATEGIES`, or five letters C or D for (start, CC, CD, DC, DD).
+        logit: size of each logit; at 40 the other move has probability 4e-18.
+        dtype: of the logits.
+
+    Raises:
+        ValueError: if `moves` is neither.
+
+    Taught in lesson 11.
+    """
+    letters = STRATEGIES.get(moves, moves)
+    if len(letters) != 5 or set(letters) - set("CD"):
+        raise bad("moves", repr(moves), f"five letters C or D, or one of {', '.join(map(repr, STRATEGIES))}")
+    return torch.tensor([logit if letter == "C" else -logit for letter in letters], dtype=dtype)
+
+
+def _check_policy(name: str, theta: Tensor, game: MatrixGame) -> None:
+    """Raise unless these are five finite logits of the game's dtype and device."""
+    check_trailing(name, theta, (5,))
+    check_like(name, theta, "the game", game.mdps[0].transitions)
+    check_finite(name, theta)
+
+
+def _symmetric(payoff: list[list[float]], discount: float | Tensor, dtype: torch.dtype) -> MatrixGame:
+    """The game that looks alike to both; rows are a player's own action."""
+    own = torch.tensor(payoff, dtype=dtype)
+    return MatrixGame(own, own.mT, discount)
 
 
 def _as_mdp(payoff: Tensor, discount: float | Tensor) -> TabularMDP:

@@ -77,6 +77,21 @@ def meta_gradient(
     if share_samples:
         _check_shared(inner, hessian)
         streams["hessian"] = clone(streams["inner"])
+    theta = adapted(task, leaf, n_inner_steps, inner_lr, inner, hessian, streams, share_samples)
+    return outer_gradient(outer.surrogate(task.outer(leaf, theta), streams["outer"]), leaf)
+
+
+def adapted(
+    task: Task,
+    leaf: Tensor,
+    n_inner_steps: int,
+    inner_lr: float,
+    inner: Oracle,
+    hessian: Oracle,
+    streams: dict[str, Streams | None],
+    share_samples: bool = False,
+) -> Tensor:
+    """θ^K of `meta_gradient`, `(*batch, *theta_shape)`: its value from oracle I, its derivative in φ from oracle II."""
     together = inner == hessian and (share_samples or not inner.is_random)
     inner, hessian = begun(inner), begun(hessian)
     theta = _with_grad(task.theta_0(leaf).expand(*leaf.shape[: leaf.ndim - len(task.phi_shape)], *task.theta_shape))
@@ -86,8 +101,12 @@ def meta_gradient(
         moved = theta + inner_lr * step
         theta = theta.detach() + inner_lr * valued.detach() + moved - moved.detach()
         check_finite("theta", theta, f" after inner step k = {k} with inner_lr α = {inner_lr:g}")
-    surrogate = outer.surrogate(task.outer(leaf, theta), streams["outer"])
-    (gradient,) = torch.autograd.grad(surrogate.sum(), leaf, allow_unused=True)
+    return theta
+
+
+def outer_gradient(surrogate: Tensor, leaf: Tensor, retain_graph: bool = False) -> Tensor:
+    """∇_φ of the outer surrogate, detached; zeros where φ has no influence."""
+    (gradient,) = torch.autograd.grad(surrogate.sum(), leaf, allow_unused=True, retain_graph=retain_graph)
     return torch.zeros_like(leaf) if gradient is None else gradient.detach()
 
 

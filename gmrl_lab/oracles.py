@@ -25,7 +25,7 @@ from gmrl_lab._validate import (
 )
 from gmrl_lab.estimators import Estimator, ExpectedEstimator
 from gmrl_lab.problem import PAPER_BASELINE, Baseline, Problem
-from gmrl_lab.rollout import Trajectories, check_stored, log_prob, lookup, sample
+from gmrl_lab.rollout import Trajectories, check_stored, lookup_pairs, pairs, paths
 from gmrl_lab.seeding import Generators, Streams
 from gmrl_lab.steps import Steps
 
@@ -125,31 +125,32 @@ class Sampled:
     def surrogate(self, problem: Problem, generator: Streams | Generators | None = None) -> Tensor:
         """The estimator's surrogate, `(...)`."""
         streams = Streams.of(generator, "Sampled") if self.is_random else None
-        trajectories = self.trajectories
-        if trajectories is not None:
-            check_stored(trajectories, problem.mdp, problem.logits)
-        else:
-            assert streams is not None
-            trajectories = sample(
-                problem.mdp, problem.logits, self.n_trajectories, self.horizon, generator=streams.rollout
-            )
-        return self.estimator.surrogate(self.steps(problem, trajectories, streams))
+        stored = self.trajectories
+        if stored is not None:
+            check_stored(stored, problem.mdp, problem.logits)
+            return self.estimator.surrogate(self.steps(problem, stored, streams))
+        assert streams is not None
+        fresh = paths(problem.mdp, problem.logits, self.n_trajectories, self.horizon, streams.rollout)
+        return self.estimator.surrogate(self._steps(problem, *fresh, None, streams))
 
     def steps(self, problem: Problem, trajectories: Trajectories, streams: Streams | None = None) -> Steps:
         """What the estimator sees of `trajectories` in `problem`."""
-        states, actions = trajectories.states, trajectories.actions
-        current = log_prob(problem.logits, states, actions)
+        behaviour = None if self.trajectories is None else trajectories.behaviour_log_prob
+        return self._steps(problem, trajectories.states, trajectories.actions, behaviour, streams)
+
+    def _steps(
+        self, problem: Problem, states: Tensor, actions: Tensor, behaviour: Tensor | None, streams: Streams | None
+    ) -> Steps:
+        numbers = pairs(states, actions, problem.mdp.n_actions)
+        current = lookup_pairs(problem.logits.log_softmax(-1), numbers)
         baseline = _used(self.baseline, self.estimator)
         values = _values(baseline, problem, self.grad_baseline, streams, self.n_trajectories)
         along = _along(values, states)
-        behaviour = None
-        if self.trajectories is not None:
-            behaviour = trajectories.behaviour_log_prob
-            if self.clip is not None:
-                behaviour = torch.maximum(behaviour, current.detach() - math.log(self.clip))
+        if behaviour is not None and self.clip is not None:
+            behaviour = torch.maximum(behaviour, current.detach() - math.log(self.clip))
         return Steps(
             log_prob=current,
-            reward=lookup(problem.mdp.rewards, states, actions),
+            reward=lookup_pairs(problem.mdp.rewards, numbers),
             value=along[..., :-1],
             next_value=along[..., 1:],
             discount=problem.mdp.discount,

@@ -1,12 +1,12 @@
 """What an oracle is asked about: an MDP with a policy, and the value table that stands in for its true values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from gmrl_lab import exact
-from gmrl_lab._validate import bad, check_choice, check_whole
+from gmrl_lab._validate import bad, check_choice, check_finite, check_like, check_trailing, check_whole
 from gmrl_lab.mdp import TabularMDP
 from gmrl_lab.seeding import Generators, check_generator, normal
 
@@ -67,7 +67,7 @@ class Baseline:
 
     def values(self, problem: Problem, generator: Generators | None, n_trajectories: int = 1) -> Tensor:
         """V̂ of the current policy, `(..., 1 or n, S)`; it carries φ, never θ, and no φ through the noise."""
-        exactly = exact.value(problem.mdp, problem.logits.detach())
+        exactly = self._without_noise(problem)
         if self.noise == 0:
             return exactly.unsqueeze(-2)
         rows = 1 if self.per == "call" else n_trajectories
@@ -75,6 +75,9 @@ class Baseline:
         norm: Tensor = torch.linalg.vector_norm(exactly.detach(), dim=-1)
         scale = self.noise * norm / exactly.shape[-1]
         return exactly.unsqueeze(-2) + scale[..., None, None] * self._draw(shape, generator, exactly)
+
+    def _without_noise(self, problem: Problem) -> Tensor:
+        return exact.value(problem.mdp, problem.logits.detach())
 
     def _draw(self, shape: tuple[int, ...], generator: Generators | None, like: Tensor) -> Tensor:
         if self.seed is not None:
@@ -84,6 +87,34 @@ class Baseline:
             raise bad("generator", None, "a torch.Generator (or one per trial): Baseline noise draws random numbers")
         check_generator(generator, like.device, shape[0] if len(shape) > 2 else None)
         return normal(shape, generator, like)
+
+
+@dataclass(frozen=True, eq=False)
+class ValueTable(Baseline):
+    """A given table as V̂, in place of the exact values: one that was fitted to samples.
+
+    Args:
+        table: V̂ of each state, `(..., S)`, by name.
+        noise, per, seed: as for `Baseline`; no noise by default.
+
+    Raises:
+        ValueError: if the table is not finite, or, when it is used, does not fit the problem.
+
+    Taught in lesson 12.
+    """
+
+    noise: float = 0.0
+    table: Tensor = field(kw_only=True)
+    __eq__, __hash__ = object.__eq__, object.__hash__  # Baseline's would not look at the table
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_finite("table", self.table)
+
+    def _without_noise(self, problem: Problem) -> Tensor:
+        check_trailing("table", self.table, (problem.mdp.n_states,))
+        check_like("table", self.table, "the MDP", problem.mdp.transitions)
+        return self.table
 
 
 PAPER_BASELINE = Baseline()

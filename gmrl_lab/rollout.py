@@ -100,12 +100,25 @@ def sample(
 
     Taught in lesson 01.
     """
+    theta = theta.detach()
+    states, actions = paths(mdp, theta, n_trajectories, horizon, generator, memory_budget)
+    return Trajectories(states, actions, log_prob(theta, states, actions))
+
+
+def paths(
+    mdp: TabularMDP,
+    theta: Tensor,
+    n_trajectories: int,
+    horizon: int,
+    generator: Generators,
+    memory_budget: int = DEFAULT_MEMORY_BUDGET,
+) -> tuple[Tensor, Tensor]:
+    """States and actions of `sample`, without their log-probabilities."""
     check_whole("n_trajectories", n_trajectories, 1)
     check_whole("horizon", horizon, 1)
-    theta = theta.detach()
     batch = check_theta(mdp, theta)
     check_generator(generator, mdp.device, batch[0] if batch else None)
-    tables = _Tables.of(mdp, theta, batch)
+    tables = _Tables.of(mdp, theta.detach(), batch)
     total = math.prod(batch) * n_trajectories
     per_trajectory = 8 * (4 * horizon + 4 + mdp.n_states + mdp.n_actions)
     if memory_budget < per_trajectory:
@@ -121,8 +134,7 @@ def sample(
         element = torch.arange(part.start, part.stop, device=mdp.device) // n_trajectories
         tables.roll(uniform, element, states[part], actions[part])
     shape = (*batch, n_trajectories)
-    states, actions = states.view(*shape, horizon + 1), actions.view(*shape, horizon)
-    return Trajectories(states, actions, log_prob(theta, states, actions))
+    return states.view(*shape, horizon + 1), actions.view(*shape, horizon)
 
 
 def check_stored(trajectories: Trajectories, mdp: TabularMDP, theta: Tensor) -> None:
@@ -146,12 +158,20 @@ def log_prob(theta: Tensor, states: Tensor, actions: Tensor) -> Tensor:
 
 def lookup(table: Tensor, states: Tensor, actions: Tensor) -> Tensor:
     """table[s_t, a_t] along trajectories: a table `(..., S, A)` gives `(..., n, T)`, differentiable."""
-    n_actions = table.shape[-1]
-    index = (states[..., : actions.shape[-1]] * n_actions + actions).flatten(-2)
-    flat = table.flatten(-2)
+    return lookup_pairs(table, pairs(states, actions, table.shape[-1]))
+
+
+def pairs(states: Tensor, actions: Tensor, n_actions: int) -> Tensor:
+    """The numbers s_t·A + a_t, `(..., n, T)`, for several look-ups along the same trajectories."""
+    return torch.add(actions, states[..., : actions.shape[-1]], alpha=n_actions)
+
+
+def lookup_pairs(table: Tensor, numbers: Tensor) -> Tensor:
+    """`lookup` by the numbers of `pairs`."""
+    flat, index = table.flatten(-2), numbers.flatten(-2)
     batch = broadcast_shapes(flat.shape[:-1], index.shape[:-1])
     taken = flat.expand(*batch, -1).gather(-1, index.expand(*batch, -1))
-    return split_last(taken, actions.shape[-2:])
+    return split_last(taken, numbers.shape[-2:])
 
 
 def enumerate_samples(
@@ -243,14 +263,14 @@ class _Tables:
     @torch.inference_mode()
     def roll(self, uniform: Tensor, element: Tensor, states: Tensor, actions: Tensor) -> None:
         """Write trajectories into `states` (N, T + 1) and `actions` (N, T); `element` is each one's batch element."""
-        draws = uniform.t().contiguous()  # time first: each step then reads and writes whole lines of memory
-        slots, rests = self.transitions.split(draws[2::2])
-        policy_row = (element * self.n_states).int()
+        draws = uniform[:, 1::2].t().contiguous()  # time first: each step then reads and writes whole lines of memory
+        slots, rests = self.transitions.split(uniform[:, 2::2].t())
+        policy_row = (element * (self.n_states * self.policy.width)).int()
         model_row = (self.model[element] * (self.n_states * self.n_actions)).int()
-        state = self.start.draw(element.int(), draws[0])
+        state = self.start.draw((element * self.start.width).int(), uniform[:, 0])
         visited, taken = [state], []
-        for draw, slot, rest in zip(draws[1::2].unbind(), slots.unbind(), rests.unbind(), strict=True):
-            action = self.policy.draw(policy_row + state, draw)
+        for draw, slot, rest in zip(draws.unbind(), slots.unbind(), rests.unbind(), strict=True):
+            action = self.policy.draw(torch.add(policy_row, state, alpha=self.policy.width), draw)
             row = torch.add(model_row + action, state, alpha=self.n_actions)
             state = self.transitions.draw(row, slot, rest)
             taken.append(action)

@@ -18,6 +18,7 @@ from gmrl_lab.registry import (
     lesson_08,
     lesson_09,
     lesson_10,
+    lesson_11,
 )
 
 STATEMENTS: tuple[Statement, ...] = (
@@ -31,6 +32,7 @@ STATEMENTS: tuple[Statement, ...] = (
     *lesson_08.ROWS,
     *lesson_09.ROWS,
     *lesson_10.ROWS,
+    *lesson_11.ROWS,
 )
 """All rows, in teaching order."""
 

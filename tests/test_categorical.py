@@ -38,8 +38,12 @@ def test_alias_keeps_only_possible_outcomes() -> None:
         assert set(drawn.tolist()) == allowed
 
 
-def test_deterministic_tables_have_width_one() -> None:
-    assert Alias.of(torch.eye(500, dtype=torch.float64)).width == 1
+def test_deterministic_tables_have_width_one_and_need_no_luck() -> None:
+    table = Alias.of(torch.eye(500, dtype=torch.float64).flip(0))
+    assert table.width == 1
+    uniform = torch.rand(500, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    drawn = table.draw(torch.arange(500, dtype=torch.int32), *table.split(uniform))
+    assert torch.equal(drawn.long(), torch.arange(500).flip(0))
 
 
 def test_inverse_cdf_is_the_inverse_of_the_cumulative_sums() -> None:
@@ -49,7 +53,7 @@ def test_inverse_cdf_is_the_inverse_of_the_cumulative_sums() -> None:
     table = InverseCDF.of(rows)
     uniform = torch.rand(200, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     for row in range(50):
-        drawn = table.draw(torch.full((200,), row, dtype=torch.int32), uniform)
+        drawn = table.draw(torch.full((200,), row * table.width, dtype=torch.int32), uniform)
         expected = torch.searchsorted(cumulative(rows[row]), uniform, right=True)
         assert torch.equal(drawn.long(), expected)
         assert 2 not in drawn

@@ -15,7 +15,7 @@ from gmrl_lab import cli, paper
 from gmrl_lab.paper.settings import Table2
 from gmrl_lab.sweep import read_table
 
-TINY = ["--table.n-states", "4", "--table.n-actions", "2", "--table.horizon", "4"]
+TINY = ["--table.n-states", "4", "--table.n-actions", "2", "--table.horizon", "4", "--lola.horizon", "4"]
 CI = ["--scale", "ci", *TINY]
 
 
@@ -46,7 +46,7 @@ def says(arguments: list[str], capsys: pytest.CaptureFixture[str], code: int = 2
 def test_help_teaches(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     words = says(arguments, capsys, code=0)
     assert "gmrl-lab" in words
-    assert "Compute a tabular figure of the paper" in words
+    assert "Compute a figure of the paper" in words
     if arguments[0] == "figure":
         for told in (
             "gmrl-lab figure 5 --scale ci --html fig5.html",
@@ -90,16 +90,17 @@ def test_figure_in_a_table_and_a_picture(tmp_path: Path, capsys: pytest.CaptureF
 
 def test_all_figures_into_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["figure", "all", "--out", "results", "--html", "results", "--cache", "None", *CI]) == 0
-    names = {f"figure_{n}.{kind}" for n in paper.FIGURES for kind in ("parquet", "html")}
+    figures = (*paper.FIGURES, *paper.LOLA_FIGURES)
+    names = {f"figure_{n}.{kind}" for n in figures for kind in ("parquet", "html")}
     assert {path.name for path in (tmp_path / "results").iterdir()} == names
     assert not (tmp_path / ".cache").exists()
-    assert capsys.readouterr().out.count(" rows\n") == len(paper.FIGURES)
+    assert capsys.readouterr().out.count(" rows\n") == len(figures)
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["figure", "3"], "Expected one of ('1', '2', '5'"),
+        (["figure", "12"], "Expected one of ('1', '2', "),
         (["figure"], "required"),
         (["figur", "5"], "figure"),
         ([], "figure"),

@@ -83,8 +83,10 @@ def by_loops(estimator: gl.Estimator, data: gl.Steps) -> Tensor:
             (discount * data.gae_lambda) ** (later - t) * (reward[later] + discount * next_value[later] - value[later])
             for later in range(t, length)
         )
-        if estimator == gl.DiCE():
-            term = torch.stack([ratio[i] for i in range(t + 1)]).prod() * reward[t]
+        if isinstance(estimator, gl.DiCE):
+            before, now = (ratio[:i].prod() for i in (t, t + 1))
+            control = {"none": 0.0, "first order": 1 - ratio[t], "any order": before - now}[estimator.baseline]
+            term = now * reward[t] + control * value[t]
         elif estimator == gl.AD():
             term = advantage * log_pi[t]
         elif estimator == gl.LVC():
@@ -101,7 +103,7 @@ def by_loops(estimator: gl.Estimator, data: gl.Steps) -> Tensor:
 
 @pytest.mark.parametrize("gae_lambda", [1.0, 0.9, 0.0])
 @pytest.mark.parametrize("off_policy", [False, True])
-@pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
+@pytest.mark.parametrize("estimator", [*ESTIMATORS, gl.DiCE("first order"), gl.DiCE("any order")], ids=str)
 def test_surrogate_is_the_sum_over_episodes_by_loops(estimator, off_policy: bool, gae_lambda: float) -> None:
     """In value, gradient and Hessian, with terminations and truncations in the middle of the steps."""
 

@@ -6,7 +6,7 @@ from helpers import close, double, normal, seeded
 from torch import Tensor
 
 import gmrl_lab as gl
-from gmrl_lab.games import CC, CD, DC, DD
+from gmrl_lab.games import CC, CD, DC, DD, GAMES, STRATEGIES, strategy
 
 SURE = 40.0
 DEFECT, COOPERATE = double([-SURE] * 5), double([SURE] * 5)
@@ -126,3 +126,90 @@ def test_bad_input() -> None:
         gl.IPD().value(theta * torch.nan, theta)
     with pytest.raises(ValueError, match=r"initial_theta: got shape \(4,\)"):
         gl.LOLA(gl.IPD(), theta[:4])
+
+
+# --- famous games and strategies ----------------------------------------------------------------------------------
+
+
+def payoffs(name: str) -> list[list[list[float]]]:
+    """Of both players; rows are player 1's move, as games are printed."""
+    first, second = (mdp.rewards[0].unflatten(-1, (2, 2)) for mdp in GAMES[name](0.5, torch.float64).mdps)
+    return [first.tolist(), second.mT.tolist()]
+
+
+def test_games_are_what_their_names_say() -> None:
+    """The orderings that define each game, for player 1; all but the pennies look alike to both."""
+    (cc, cd), (dc, dd) = payoffs("ipd")[0]
+    assert dc > cc > dd > cd
+    assert 2 * cc > cd + dc  # taking turns does not pay
+    (cc, cd), (dc, dd) = payoffs("stag hunt")[0]
+    assert cc > dc >= dd > cd
+    (cc, cd), (dc, dd) = payoffs("chicken")[0]
+    assert dc > cc > cd > dd
+    first, second = map(double, payoffs("matching pennies"))
+    assert first.equal(-second)
+    assert first.sum(0).tolist() == first.sum(1).tolist() == [0.0, 0.0]
+    for name in set(GAMES) - {"matching pennies"}:
+        first, second = map(double, payoffs(name))
+        assert first.equal(second.mT)
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_games_agree_with_playing_them_out(name: str) -> None:
+    game = GAMES[name](0.6, torch.float64)
+    theta_1, theta_2 = normal(5, seed=1), normal(5, seed=2)
+    assert both(theta_1, theta_2, game=game) == pytest.approx(replay(game, theta_1, theta_2, 60), abs=1e-9)
+    assert GAMES[name](0.6, torch.float32).mdps[0].dtype == torch.float32
+
+
+def test_values_of_famous_strategies_by_hand() -> None:
+    """Against tit-for-tat: peace, −1/(1 − γ); one temptation, then war, −2γ/(1 − γ); taking turns, −3γ/(1 − γ²)."""
+    g, tit_for_tat = 0.9, strategy("tit for tat")
+    dilemma, stag, chicken = (GAMES[name](g, torch.float64) for name in ("ipd", "stag hunt", "chicken"))
+    assert both(tit_for_tat, tit_for_tat, game=dilemma) == pytest.approx([-1 / (1 - g)] * 2)
+    assert both(strategy("always defect"), tit_for_tat, game=dilemma)[0] == pytest.approx(-2 * g / (1 - g))
+    turns = strategy("DDDCC")  # after DC it cooperates, after CD it defects: D, C, D, C, …
+    assert both(turns, tit_for_tat, game=dilemma)[0] == pytest.approx(-3 * g / (1 - g**2))
+    assert both(strategy("grim trigger"), tit_for_tat, game=stag)[0] == pytest.approx(4 / (1 - g))
+    assert both(strategy("always defect"), tit_for_tat, game=chicken)[0] == pytest.approx(2 - g / (1 - g))
+
+
+@pytest.mark.parametrize(("name", "moves"), STRATEGIES.items())
+def test_strategies_play_their_letters(name: str, moves: str) -> None:
+    logits = strategy(name)
+    assert ["C" if p > 0.5 else "D" for p in logits.sigmoid().tolist()] == list(moves)
+    assert logits.equal(strategy(moves))
+    assert strategy(moves, 3.0, torch.float32).abs().tolist() == [3.0] * 5
+
+
+@pytest.mark.parametrize("player", [1, 2])
+def test_against_an_opponent_it_is_an_mdp_of_one_player(player: int) -> None:
+    """An arbitrary batch of games: the same values, and the same gradient, as in the game of two."""
+    game = gl.MatrixGame(normal(3, 2, 2, seed=1), normal(3, 2, 2, seed=2), double([0.3, 0.6, 0.9]))
+    mine, theirs = normal(3, 5, seed=3), normal(3, 5, seed=4)
+    mdp = game.against(theirs, player)
+    assert (mdp.batch_shape, mdp.n_states, mdp.n_actions) == ((3,), 5, 2)
+    logits = torch.stack([mine, torch.zeros_like(mine)], -1)
+    order = (mine, theirs) if player == 1 else (theirs, mine)
+    assert close(gl.exact.objective(mdp, logits), game.value(*order)[player - 1], 1e-12)
+    leaf = mine.clone().requires_grad_()
+    order = (leaf, theirs) if player == 1 else (theirs, leaf)
+    slope = torch.autograd.grad(game.value(*order)[player - 1].sum(), leaf)[0]
+    assert close(gl.exact.gradient(mdp, logits)[..., 0], slope, 1e-10)
+
+
+def test_peace_pays_against_tit_for_tat_from_a_half_on() -> None:
+    """Of the 32 sure strategies none beats peace, −1/(1 − γ), at γ = 0.51, and one does at 0.49."""
+    every = [strategy(f"{n:05b}".replace("0", "C").replace("1", "D")) for n in range(32)]
+    mine = torch.stack(every)
+    for discount, best in ((0.51, -1 / 0.49), (0.49, -2 * 0.49 / 0.51)):
+        assert gl.IPD(discount).value(mine, strategy("tit for tat"))[0].max().item() == pytest.approx(best)
+
+
+def test_unknown_strategy_and_player() -> None:
+    with pytest.raises(ValueError, match=r"moves: got 'CCDC', allowed is five letters C or D, or one of 'always coop"):
+        strategy("CCDC")
+    with pytest.raises(ValueError, match="player: got 0, allowed is 1 or 2"):
+        gl.IPD().against(DEFECT, 0)
+    with pytest.raises(ValueError, match=r"opponent: got shape \(4,\)"):
+        gl.IPD().against(DEFECT[:4])

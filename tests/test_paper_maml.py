@@ -9,8 +9,8 @@ import torch
 import gmrl_lab as gl
 from gmrl_lab.paper import Table2, shipped, verdicts
 from gmrl_lab.paper.cells import maml
+from gmrl_lab.paper.judging import READING, REPRODUCED
 from gmrl_lab.paper.statistics import interval
-from gmrl_lab.paper.verdicts import READING, REPRODUCED
 
 NOISES = (0.0, 0.25, 0.5, 1.0)
 

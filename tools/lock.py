@@ -13,7 +13,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-EXTRAS = ("lab", "test", "atari", "cluster")
+EXTRAS = ("lab", "test", "atari", "cluster", "games")
 # The version whose numerical behaviour the tests describe. A newer one is a decision, not an update.
 FIXED = ["torch==2.13.0"]
 SKIPPED = ("nvidia-", "cuda-", "triton")  # what a GPU build of torch brings; pip adds it where it is needed
@@ -23,7 +23,7 @@ ELSEWHERE = {
 }
 WHEELS = {"win32": "win_amd64", "darwin": "macosx_14_0_arm64"}
 HEADER = """\
-# Exact versions for `make lab` and `make test` (extras lab, test, atari and cluster), Python 3.11 to 3.13, all systems.
+# Exact versions for `make lab` and `make test` (extras lab, test, atari, cluster, games), Python 3.11 to 3.13, all systems.
 # Written by `make lock`; change pyproject.toml, not this file. Install torch first: tools/bootstrap.py does.
 """
 

@@ -23,6 +23,7 @@ from gmrl_lab.explorers.first_order import policy_gradient
 from gmrl_lab.explorers.framework import unified_framework
 from gmrl_lab.explorers.hessian_bias import hessian_bias
 from gmrl_lab.explorers.lirpg import lirpg_experiments
+from gmrl_lab.explorers.lola import opponent_shaping
 from gmrl_lab.explorers.permutations import maml_permutations
 from gmrl_lab.explorers.theorem import bias_variance_theorem
 from gmrl_lab.explorers.two_targets import two_targets
@@ -49,6 +50,7 @@ __all__ = [
     "maml_permutations",
     "meta_training",
     "number",
+    "opponent_shaping",
     "policy_gradient",
     "powers_of_two",
     "show",

@@ -14,25 +14,32 @@ from gmrl_lab.paper.figures import (
     training,
     value_noise,
 )
+from gmrl_lab.paper.judging import Verdict
+from gmrl_lab.paper.lola import FIGURES as LOLA_FIGURES
+from gmrl_lab.paper.lola import Table3, figure_3, figure_9
 from gmrl_lab.paper.settings import SCALES, Scale, Table2
 from gmrl_lab.paper.shipped import shipped
-from gmrl_lab.paper.verdicts import Verdict, verdicts
+from gmrl_lab.paper.verdicts import verdicts
 
 __all__ = [
     "BEYOND",
     "FIGURES",
+    "LOLA_FIGURES",
     "SCALES",
     "Run",
     "Scale",
     "Table2",
+    "Table3",
     "Verdict",
     "draw",
     "figure_1",
     "figure_2",
+    "figure_3",
     "figure_5",
     "figure_6",
     "figure_7",
     "figure_8",
+    "figure_9",
     "shipped",
     "training",
     "value_noise",

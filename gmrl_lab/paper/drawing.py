@@ -7,6 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from gmrl_lab._validate import check_choice
+from gmrl_lab.paper import lola_drawing
 from gmrl_lab.paper.bias import medians, panel
 from gmrl_lab.paper.statistics import interval
 from gmrl_lab.permutations import SAMPLED_PARTS
@@ -81,8 +82,8 @@ def draw(figure: str, table: pd.DataFrame) -> go.Figure:
     """The picture of a figure's table.
 
     Args:
-        figure: its number, "1", "2", "5", "6", "7" or "8"; or "noise" or "training".
-        table: what `figure_1` … `figure_8` returned, or a part of it.
+        figure: its number, such as "5"; or "noise" or "training".
+        table: what `figure_1` … `figure_9` returned, or a part of it.
 
     Raises:
         ValueError: for a figure that is not one of these.
@@ -236,10 +237,12 @@ _HIDDEN: dict[str, object] = {"visible": False}
 _DRAWINGS: dict[str, Callable[[pd.DataFrame], go.Figure]] = {
     "1": _figure_1,
     "2": _figure_2,
+    "3": lola_drawing.figure_3,
     "5": _permutations("n_trajectories"),
     "6": _permutations("inner_lr"),
     "7": _permutations("n_inner_steps"),
     "8": _figure_8,
+    "9": lola_drawing.figure_9,
     "noise": _noise,
     "training": _training,
 }

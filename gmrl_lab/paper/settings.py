@@ -71,11 +71,18 @@ class Scale:
     curvatures: tuple[float, ...]
     bias_trials: int
     outer_steps: int
+    n_runs: int = 20
+    """Of LOLA's settings; half as many of those with the larger batch or with stored trajectories."""
+    n_updates: int = 500
+    """Meta-updates of LOLA."""
+    batches: tuple[int, int] = (128, 1024)
+    """LOLA's trajectories, few and many."""
 
     def __post_init__(self) -> None:
-        for name, least in {"n_mdps": 1, "n_trials": 3, "bias_trials": 3, "outer_steps": 1}.items():
-            check_whole(name, getattr(self, name), least)
-        for name in ("sample_sizes", "inner_steps", "inner_lrs", "curvatures"):
+        least = {"n_mdps": 1, "n_trials": 3, "bias_trials": 3, "outer_steps": 1, "n_runs": 2, "n_updates": 1}
+        for name, lowest in least.items():
+            check_whole(name, getattr(self, name), lowest)
+        for name in ("sample_sizes", "inner_steps", "inner_lrs", "curvatures", "batches"):
             if not getattr(self, name):
                 raise bad(name, "no points", "at least one")
             for value in getattr(self, name):
@@ -89,8 +96,8 @@ SCALES = {
     scale.name: scale
     for scale in (
         Scale("paper", 10, 20, _SIZES, _STEPS, _LRS, _CURVATURES, 1000, 100),
-        Scale("class", 5, 10, _SIZES[::2], _STEPS[::2], _LRS[::2], _CURVATURES[::2], 200, 50),
-        Scale("ci", 2, 5, (4, 32), (1, 3), (1.0, 7.0), (0.5, 4.0), 20, 4),
+        Scale("class", 5, 10, _SIZES[::2], _STEPS[::2], _LRS[::2], _CURVATURES[::2], 200, 50, 8, 200, (64, 512)),
+        Scale("ci", 2, 5, (4, 32), (1, 3), (1.0, 7.0), (0.5, 4.0), 20, 4, 4, 10, (8, 32)),
     )
 }
 """By name: "paper" as published, "class" for a room that waits, "ci" to see that it runs."""

@@ -1,4 +1,4 @@
-"""Means over MDPs and their intervals: a claim about MDPs of a kind has as many witnesses as MDPs, not trials."""
+"""Means and shares with their intervals: a claim about MDPs, or runs, of a kind has as many witnesses as there are."""
 
 from collections.abc import Sequence
 
@@ -19,3 +19,12 @@ def interval(values: Sequence[float] | pd.Series) -> tuple[float, float]:
         return (float(known.mean()) if len(known) else np.nan), np.nan
     half = stdtrit(len(known) - 1, 0.975) * known.std(ddof=1) / len(known) ** 0.5
     return float(known.mean()), float(half)
+
+
+def share(holds: Sequence[bool] | pd.Series) -> tuple[float, float, float]:
+    """Share of the cases in which something holds, and the ends of its 95% interval (Wilson 1927); NaN for none."""
+    known = np.asarray(holds, dtype=bool)
+    if not len(known):
+        return np.nan, np.nan, np.nan
+    found = stats.binomtest(int(known.sum()), len(known)).proportion_ci(0.95, method="wilson")
+    return float(known.mean()), float(found.low), float(found.high)

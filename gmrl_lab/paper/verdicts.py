@@ -1,33 +1,16 @@
 """What the paper says one should see in its tabular figures, and what the tables say: a number behind each verdict."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from gmrl_lab._validate import check_choice
+from gmrl_lab.paper import lola, lola_verdicts
 from gmrl_lab.paper.bias import growth, medians
 from gmrl_lab.paper.bias import panel as bias_panel
 from gmrl_lab.paper.figures import BEYOND, FIGURES
-from gmrl_lab.paper.statistics import interval
-
-REPRODUCED, READING, NOT = "reproduced", "reproduced with a different reading", "not reproduced"
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """One claim of the paper about a figure, whether it holds here, and the number that says so.
-
-    Taught in lesson 08.
-    """
-
-    claim: str
-    verdict: str
-    evidence: str
-
-    def __str__(self) -> str:
-        return f"{self.verdict}: {self.claim} ({self.evidence})"
+from gmrl_lab.paper.judging import NOT, READING, Verdict, estimate, judge
 
 
 def verdicts(figure: str, table: pd.DataFrame) -> list[Verdict]:
@@ -35,36 +18,15 @@ def verdicts(figure: str, table: pd.DataFrame) -> list[Verdict]:
 
     Args:
         figure: its number in the paper.
-        table: what `figure_1` … `figure_8` returned. At small scales the intervals are wide and verdicts negative.
+        table: what `figure_1` … `figure_9` returned. At small scales the intervals are wide and verdicts negative.
 
     Raises:
         ValueError: for a figure that there is not.
 
-    Taught in lessons 08, 09, and 10.
+    Taught in lessons 08, 09, 10, and 12.
     """
-    check_choice("figure", figure, (*FIGURES, *BEYOND))
+    check_choice("figure", figure, (*FIGURES, *lola.FIGURES, *BEYOND))
     return list(_VERDICTS[figure](table)) if figure in _VERDICTS else []
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over MDPs with the half-width of its 95% interval."""
-
-    mean: float
-    half: float
-
-    @property
-    def low(self) -> float:
-        """Lower end; −∞ where there is no interval."""
-        return self.mean - self.half if self.half == self.half else -np.inf
-
-    @property
-    def high(self) -> float:
-        """Upper end; ∞ where there is no interval."""
-        return self.mean + self.half if self.half == self.half else np.inf
-
-    def __str__(self) -> str:
-        return f"{self.mean:.3g} ± {self.half:.2g}"
 
 
 def _by_mdp(table: pd.DataFrame, column: str, **fixed: object) -> pd.Series:
@@ -74,35 +36,25 @@ def _by_mdp(table: pd.DataFrame, column: str, **fixed: object) -> pd.Series:
     return table.groupby("mdp")[column].mean()
 
 
-def _estimate(values: pd.Series) -> Estimate:
-    return Estimate(*interval(values))
-
-
-def _judge(claim: str, holds: bool, evidence: str, otherwise: str = NOT) -> Verdict:
-    return Verdict(claim, REPRODUCED if holds else otherwise, evidence)
-
-
 def _figure_1(table: pd.DataFrame) -> Iterator[Verdict]:
     few, many = table["n_trajectories"].min(), table["n_trajectories"].max()
     lvc, ad = (table[table["panel"] == panel] for panel in "ab")
     rise = {
-        p: _estimate(
+        p: estimate(
             _by_mdp(lvc, "pearson", parts=p, n_trajectories=many) - _by_mdp(lvc, "pearson", parts=p, n_trajectories=few)
         )
         for p in ("SEE", "ESE", "SSE")
     }
-    yield _judge(
+    yield judge(
         "(a) accuracy rises with the sample size",
         all(r.low > 0 for r in rise.values()),
         ", ".join(f"{p} by {r}" for p, r in rise.items()),
     )
-    gap = _estimate(_by_mdp(lvc, "pearson", parts="ESE") - _by_mdp(lvc, "pearson", parts="SEE"))
-    yield _judge(
-        "(a) inner update and Hessian matter alike for LVC", abs(gap.mean) + gap.half < 0.1, f"ESE − SEE {gap}"
-    )
-    ends = {p: _estimate(_by_mdp(ad, "pearson", parts=p, n_trajectories=many)) for p in ("SEE", "ESE", "SSE")}
+    gap = estimate(_by_mdp(lvc, "pearson", parts="ESE") - _by_mdp(lvc, "pearson", parts="SEE"))
+    yield judge("(a) inner update and Hessian matter alike for LVC", abs(gap.mean) + gap.half < 0.1, f"ESE − SEE {gap}")
+    ends = {p: estimate(_by_mdp(ad, "pearson", parts=p, n_trajectories=many)) for p in ("SEE", "ESE", "SSE")}
     holds = ends["SEE"].low > 0.95 and max(ends["ESE"].high, ends["SSE"].high) < 0.9
-    yield _judge(
+    yield judge(
         "(b) for AD only SEE approaches 1", holds, ", ".join(f"{p} {e} at |τ| = {many}" for p, e in ends.items())
     )
     yield from _lirpg(table[table["panel"].isin(["c", "d"])])
@@ -116,9 +68,9 @@ def _lirpg(table: pd.DataFrame) -> Iterator[Verdict]:
         return _by_mdp(table, "pearson", estimator=estimator, n_inner_steps=steps)
 
     apart = (accuracy("LVC", 1) - accuracy("AD", 1)).abs().max()
-    yield _judge("LIRPG at K = 1: LVC and AD alike", apart < 1e-9, f"largest difference {apart:.1g}")
-    high, drop = _estimate(accuracy("LVC", last)), _estimate(accuracy("AD", 1) - accuracy("AD", last))
-    yield _judge(
+    yield judge("LIRPG at K = 1: LVC and AD alike", apart < 1e-9, f"largest difference {apart:.1g}")
+    high, drop = estimate(accuracy("LVC", last)), estimate(accuracy("AD", 1) - accuracy("AD", last))
+    yield judge(
         "LVC stays high as K grows, AD drops",
         high.low > 0.8 and drop.low > 0.1,
         f"at K = {last} LVC {high}; AD falls by {drop}",
@@ -136,11 +88,11 @@ def _figure_2(table: pd.DataFrame) -> Iterator[Verdict]:
         concave = debiased.fall.low > 0
         if panel == "a":
             straight = published.fall.low < 0 < published.fall.high and published.whole.low > 0
-            yield _judge(
+            yield judge(
                 claim, straight and not concave, f"{words}; {_unresolved(part, x)}", READING if straight else NOT
             )
         else:
-            yield _judge(claim, concave, f"{words}; {_unresolved(part, x)}")
+            yield judge(claim, concave, f"{words}; {_unresolved(part, x)}")
     yield _sample_size(bias_panel(table, "c"))
     yield _injected(bias_panel(table, "d"))
 
@@ -152,7 +104,7 @@ def _sample_size(part: pd.DataFrame) -> Verdict:
     )
     linear, only_noise = published.low < -0.5 < published.high, debiased.high < -0.75
     slopes = f"slope {published} as published, {debiased} debiased"
-    return _judge(
+    return judge(
         "(c) log bias falls linearly in log |τ|, like |τ|^-½",
         linear and debiased.low > -0.75,
         f"{slopes}; {_noise_share(part)}; {_unresolved(part, 'n_trajectories')}",
@@ -170,7 +122,7 @@ def _injected(part: pd.DataFrame) -> Verdict:
     evidence = (
         f"log-log slope {ends[0]:.2f} to {ends[1]:.2f} at all α: the concavity is that of the logarithm of a line"
     )
-    return _judge("(d) log bias concave in the Hessian error", ends[0] > 0.8 and ends[1] < 1.2, evidence)
+    return judge("(d) log bias concave in the Hessian error", ends[0] > 0.8 and ends[1] < 1.2, evidence)
 
 
 def _noise_share(part: pd.DataFrame) -> str:
@@ -189,29 +141,29 @@ def _figure_5(table: pd.DataFrame) -> Iterator[Verdict]:
     def accuracy(estimator: str, parts: str) -> pd.Series:
         return _by_mdp(table, "pearson", estimator=estimator, parts=parts)
 
-    lvc = {p: _estimate(accuracy("LVC", p) - accuracy("LVC", "EES")) for p in ("SEE", "ESE")}
-    yield _judge(
+    lvc = {p: estimate(accuracy("LVC", p) - accuracy("LVC", "EES")) for p in ("SEE", "ESE")}
+    yield judge(
         "the outer estimate matters most",
         all(e.low > 0 for e in lvc.values()),
         ", ".join(f"{p} − EES {e}" for p, e in lvc.items()),
     )
     yield _worst(table)
-    alike = _estimate(accuracy("LVC", "SSS") - accuracy("Loaded DiCE", "SSS"))
-    yield _judge(
+    alike = estimate(accuracy("LVC", "SSS") - accuracy("Loaded DiCE", "SSS"))
+    yield judge(
         "LVC and Loaded DiCE alike in correlation",
         abs(alike.mean) + alike.half < 0.1,
         f"SSS, LVC − Loaded DiCE {alike}",
     )
     trace = [_by_mdp(table, "covariance_trace", estimator=e, parts="ESE") for e in ("Loaded DiCE", "LVC")]
     times = trace[0] / trace[1]
-    ratio = _estimate(times[times > 0].map(np.log))
-    yield _judge(
+    ratio = estimate(times[times > 0].map(np.log))
+    yield judge(
         "LVC has less variance than Loaded DiCE",
         ratio.low > 0,
         f"ESE, variance ratio {np.exp(ratio.mean):.2g}, at least {np.exp(ratio.low):.2g}",
     )
-    worse = {p: _estimate(accuracy("LVC", p) - accuracy("AD", p)) for p in ("ESE", "SSE", "ESS", "SSS")}
-    yield _judge(
+    worse = {p: estimate(accuracy("LVC", p) - accuracy("AD", p)) for p in ("ESE", "SSE", "ESS", "SSS")}
+    yield judge(
         "AD worse wherever the Hessian is sampled",
         all(e.low > 0 for e in worse.values()),
         ", ".join(f"{p} LVC − AD {e}" for p, e in worse.items()),
@@ -224,7 +176,7 @@ def _worst(table: pd.DataFrame) -> Verdict:
     share = float((points.idxmin(axis=1) == "DiCE").mean())
     exceptions = points[points.idxmin(axis=1) != "DiCE"].index.tolist()
     words = ", ".join(f"{parts} at |τ| = {n}" for parts, n in exceptions) or "none"
-    return _judge(
+    return judge(
         "DiCE worst everywhere",
         share == 1.0,
         f"worst in {share:.0%} of the points; exceptions: {words}",
@@ -239,7 +191,7 @@ def _inner_dominates(column: str) -> Callable[[pd.DataFrame], Iterator[Verdict]]
         lvc = table[table["estimator"] == "LVC"]
         ends = [lvc[column].min(), lvc[column].max()]
         lead = [
-            _estimate(
+            estimate(
                 _by_mdp(lvc, "pearson", parts="EES", **{column: end})
                 - _by_mdp(lvc, "pearson", parts="SEE", **{column: end})
             )
@@ -247,7 +199,7 @@ def _inner_dominates(column: str) -> Callable[[pd.DataFrame], Iterator[Verdict]]
         ]
         evidence = ", ".join(f"EES − SEE {e} at {end:g}" for e, end in zip(lead, ends, strict=True))
         more = lead[1].mean > lead[0].mean
-        yield _judge(
+        yield judge(
             "the inner update's error comes to dominate", lead[1].low > 0, f"LVC, {evidence}", READING if more else NOT
         )
 
@@ -257,8 +209,10 @@ def _inner_dominates(column: str) -> Callable[[pd.DataFrame], Iterator[Verdict]]
 _VERDICTS: dict[str, Callable[[pd.DataFrame], Iterator[Verdict]]] = {
     "1": _figure_1,
     "2": _figure_2,
+    "3": lola_verdicts.figure_3,
     "5": _figure_5,
     "6": _inner_dominates("inner_lr"),
     "7": _inner_dominates("n_inner_steps"),
     "8": _lirpg,
+    "9": lola_verdicts.figure_9,
 }

@@ -30,7 +30,8 @@ class Figure:
     """
 
     number: Annotated[Literal["1", "2", "3", "5", "6", "7", "8", "9", "noise", "training", "all"], tyro.conf.Positional]
-    """Its number in the paper; "noise" and "training" are beyond it; "all" is all that have a number."""
+    """Its number in the paper; "noise" and "training" are beyond it; "all" is all tabular ones, seconds to minutes;
+    3 and 9, opponent shaping, take half an hour."""
     scale: Literal["paper", "class", "ci"] = "paper"
     """As published; for a room that waits; to see that it runs."""
     out: Path | None = None

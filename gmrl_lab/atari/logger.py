@@ -14,8 +14,8 @@ from gmrl_lab.sweep import write_table
 Row = Mapping[str, float]
 SCORED = 64
 """Games whose mean true return is the score, as in the paper."""
-CLOCK = ("seconds",)
-"""Columns that differ between two runs of one seed."""
+CLOCK = "seconds"
+"""The one column that differs between two runs of one seed."""
 
 
 class Logger:
@@ -36,6 +36,10 @@ class Logger:
     def log_game(self, row: Row) -> None:
         """Add a finished game: when it ended, its true return, its length."""
         self._add("games", row)
+
+    def __len__(self) -> int:
+        """Logged updates."""
+        return len(next(iter(self._tables["metrics"].values()), []))
 
     @property
     def score(self) -> float:
@@ -62,7 +66,7 @@ class Logger:
         """Both tables as tensors, exactly."""
         tensors = {}
         for table, rows in self._tables.items():
-            tensors[table] = {name: torch.tensor(column, dtype=torch.float64) for name, column in rows.items()}
+            tensors[table] = {name: torch.from_numpy(np.array(column)) for name, column in rows.items()}
         return tensors
 
     @classmethod
@@ -85,4 +89,4 @@ class Logger:
         if wrong := [name for name, value in row.items() if not isinstance(value, int | float | np.number)]:
             raise bad(f"{table}[{wrong[0]!r}]", repr(row[wrong[0]]), "a number")
         for name, value in row.items():
-            columns.setdefault(name, []).append(float(value))
+            columns.setdefault(name, []).append(value)

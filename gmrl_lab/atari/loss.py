@@ -18,7 +18,6 @@ from gmrl_lab.estimators import AD, Estimator
 from gmrl_lab.learners.adam import Parameters, detach
 from gmrl_lab.steps import Steps
 
-
 PLAIN = AD()
 """What plain automatic differentiation gives: the estimator of A2C, MGRL and the outer loss."""
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gmrl_lab._validate import bad, check_choice, check_whole
+from gmrl_lab.atari.convolution import convolve
 from gmrl_lab.atari.settings import NETWORKS
 from gmrl_lab.learners.adam import Parameters
 
@@ -80,9 +81,10 @@ class Network:
             x = observations.to(dtype)
             return _linear(parameters, "hidden", x).tanh() if _LAYERS[self.kind][1] else x
         frames = observations.flatten(0, -4).contiguous(memory_format=torch.channels_last)
-        x = frames.to(dtype) / 255
+        x, scale = frames.to(dtype), 1 / 255  # scaling the first weights is cheaper than scaling every frame
         for i, (_, _, stride) in enumerate(self.convolutions):
-            x = F.conv2d(x, parameters[f"conv{i}.weight"], parameters[f"conv{i}.bias"], stride).relu()
+            weight, bias = parameters[f"conv{i}.weight"], parameters[f"conv{i}.bias"]
+            x, scale = (convolve(x, scale * weight, stride) + bias[:, None, None]).relu(), 1.0
         x = _linear(parameters, "hidden", x.permute(0, 2, 3, 1).flatten(1)).relu()
         return x.reshape(*observations.shape[:-3], -1)
 

@@ -1,8 +1,8 @@
 """A training run: a function of its settings and seed, that tells a logger what happens and can go on where it stopped.
 
-    run = Training("Qbert", Table4(variant="mgrl-lvc", total_steps=50_000), seed=0)
-    logger = train(run, folder="runs/qbert", resume=True)
-    logger.metrics, logger.games, logger.score
+run = Training("Qbert", Table4(variant="mgrl-lvc", total_steps=50_000), seed=0)
+logger = train(run, folder="runs/qbert", resume=True)
+logger.metrics, logger.games, logger.score
 """
 
 import os

@@ -14,7 +14,13 @@ def runs(seeds: int = 3, games: tuple[str, ...] = ("Qbert", "Seaquest"), steps: 
         for variant in ("a2c", "mgrl", "mgrl-lvc"):
             for seed in range(seeds):
                 for step in range(steps):
-                    known = {"game": game, "variant": variant, "seed": seed, "scale": "42×42, reduced", "step": 1000 * step}
+                    known = {
+                        "game": game,
+                        "variant": variant,
+                        "seed": seed,
+                        "scale": "42×42, reduced",
+                        "step": 1000 * step,
+                    }
                     meta = dict.fromkeys(figures.META_PARAMETERS, rng.uniform())
                     rows.append(known | meta | {"score": np.nan if step == 0 else step + rng.normal()})
     return pd.DataFrame(rows)

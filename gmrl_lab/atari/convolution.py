@@ -7,6 +7,7 @@ bilinear, and its own derivatives are the other two: the three classes below, to
 derivative also computes the gradient of frames that need none, and gradients of weights in a slow layout.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -29,8 +30,7 @@ def convolve(x: Tensor, weight: Tensor, stride: int) -> Tensor:
 
     Taught in lesson 13.
     """
-    result: Tensor = _Output.apply(x, weight, stride)
-    return result
+    return _output(x, weight, stride)
 
 
 class _Output(Function):
@@ -45,8 +45,8 @@ class _Output(Function):
     @staticmethod
     def backward(ctx: Any, y: Tensor) -> Gradients:
         x, weight = ctx.saved_tensors
-        by_x = _Input.apply(y, weight, x.shape, ctx.stride) if ctx.needs_input_grad[0] else None
-        by_weight = _Weight.apply(x, y, weight.shape, ctx.stride) if ctx.needs_input_grad[1] else None
+        by_x = _input(y, weight, x.shape, ctx.stride) if ctx.needs_input_grad[0] else None
+        by_weight = _weight(x, y, weight.shape, ctx.stride) if ctx.needs_input_grad[1] else None
         return by_x, by_weight, None
 
 
@@ -62,8 +62,8 @@ class _Input(Function):
     @staticmethod
     def backward(ctx: Any, x: Tensor) -> Gradients:
         y, weight = ctx.saved_tensors
-        by_y = _Output.apply(x, weight, ctx.stride) if ctx.needs_input_grad[0] else None
-        by_weight = _Weight.apply(x, y, weight.shape, ctx.stride) if ctx.needs_input_grad[1] else None
+        by_y = _output(x, weight, ctx.stride) if ctx.needs_input_grad[0] else None
+        by_weight = _weight(x, y, weight.shape, ctx.stride) if ctx.needs_input_grad[1] else None
         return by_y, by_weight, None, None
 
 
@@ -79,8 +79,8 @@ class _Weight(Function):
     @staticmethod
     def backward(ctx: Any, weight: Tensor) -> Gradients:
         x, y = ctx.saved_tensors
-        by_x = _Input.apply(y, weight, x.shape, ctx.stride) if ctx.needs_input_grad[0] else None
-        by_y = _Output.apply(x, weight, ctx.stride) if ctx.needs_input_grad[1] else None
+        by_x = _input(y, weight, x.shape, ctx.stride) if ctx.needs_input_grad[0] else None
+        by_y = _output(x, weight, ctx.stride) if ctx.needs_input_grad[1] else None
         return by_x, by_y, None, None
 
 
@@ -93,3 +93,8 @@ def _adjoint(y: Tensor, x: Tensor, weight: Tensor, stride: int, of_input: bool) 
     )
     result: Tensor = found[0 if of_input else 1]
     return result
+
+
+_output: Callable[..., Tensor] = _Output.apply
+_input: Callable[..., Tensor] = _Input.apply
+_weight: Callable[..., Tensor] = _Weight.apply

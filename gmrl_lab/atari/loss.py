@@ -103,7 +103,7 @@ class ActorCritic:
         net = self.network
         features = net.features(parameters, batch.observations[:-1])
         log_policy = net.logits(parameters, features).log_softmax(-1)
-        steps = self._steps(batch, log_policy, *self._critic(features, parameters, held, batch, hyper), hyper)
+        steps = self.steps(batch, log_policy, *self._critic(features, parameters, held, batch, hyper), hyper)
         entropy = _time_last(-(log_policy.exp() * log_policy).sum(-1))
         corrected = steps
         if self.corrected and held is not None:
@@ -130,7 +130,7 @@ class ActorCritic:
         at_end = net.value(critic, net.features(critic, final), discount) if len(final) else discount.new_zeros(0)
         return net.value(critic, through, discount), at_end
 
-    def _steps(self, batch: Batch, log_policy: Tensor, values: Tensor, at_end: Tensor, hyper: Hyper) -> Steps:
+    def steps(self, batch: Batch, log_policy: Tensor, values: Tensor, at_end: Tensor, hyper: Hyper) -> Steps:
         """What an estimator sees: `(*batch, N, T)`."""
         following = torch.where(batch.ended, 0.0, values[1:])
         if len(at_end):

@@ -1,10 +1,10 @@
 """The command line, `gmrl-lab`: made from the dataclasses that hold the settings."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from gmrl_lab import paper
 from gmrl_lab._files import write_text
@@ -69,7 +69,7 @@ class Figure:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    commands = {"figure": Figure, "train": Train, "train-grid": TrainGrid}
+    commands: dict[str, Callable[..., Any]] = {"figure": Figure, "train": Train, "train-grid": TrainGrid}
     command = tyro.extras.subcommand_cli_from_dict(commands, args=given, prog="gmrl-lab")
     try:
         command(["gmrl-lab", *given])

@@ -16,7 +16,7 @@ from gmrl_lab.atari.figures import META_PARAMETERS
 from gmrl_lab.atari.logger import Logger
 from gmrl_lab.atari.settings import VARIANTS
 from gmrl_lab.atari.training import SCALES, Training, train
-from gmrl_lab.sweep import sweep
+from gmrl_lab.sweep import Scalar, sweep
 
 POINTS = 100
 """Rows of each run in a table of runs."""
@@ -68,7 +68,7 @@ def grid(runs: Grid, folder: str | os.PathLike[str], n_jobs: int | None = 1, pro
     Taught in lesson 14.
     """
     there = str(Path(folder).resolve())
-    points = [
+    points: list[dict[str, Scalar]] = [
         {"game": game, "variant": variant, "run": seed, "steps": runs.steps, "setting": runs.scale, "folder": there}
         for game, variant, seed in runs.points
     ]
@@ -91,8 +91,8 @@ def curve_table(run: Training, logger: Logger, points: int = POINTS) -> pd.DataF
     metrics = logger.metrics
     rows = np.unique(np.linspace(0, len(metrics) - 1, points).round().astype(int))
     kept = metrics.iloc[rows].rename(columns={"env_steps": "step"})[["step", "score", "games", *META_PARAMETERS]]
-    named = {"game": run.game, "variant": run.settings.variant, "seed": run.seed, "scale": run.scale}
-    return kept.assign(**named, steps=run.settings.total_steps).reset_index(drop=True)
+    kept = kept.assign(game=run.game, variant=run.settings.variant, seed=run.seed, scale=run.scale)
+    return kept.assign(steps=run.settings.total_steps).reset_index(drop=True)
 
 
 @contextmanager
@@ -110,8 +110,7 @@ def on_cluster(scheduler: str | None) -> Iterator[None]:
     try:
         from distributed import Client
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"{error.name} is missing: pip install 'gmrl_lab[cluster]'", name=error.name
-        ) from error
+        words = f"{error.name} is missing: pip install 'gmrl_lab[cluster]'"
+        raise ModuleNotFoundError(words, name=error.name) from error
     with Client(scheduler), joblib.parallel_config(backend="dask"):
         yield

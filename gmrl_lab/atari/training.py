@@ -56,7 +56,7 @@ class Training:
 
     @classmethod
     def at(cls, game: str, scale: str = "full", seed: int = 0, **settings: Any) -> "Training":
-        """A run at one of `SCALES`; what has no picture gets a network for vectors. `settings` are fields of Table 4."""
+        """A run at one of `SCALES`, with fields of Table 4; what has no picture gets a network for vectors."""
         check_choice("scale", scale, tuple(SCALES))
         network, size = SCALES[scale] if game in GAMES else ("mlp", SCALES[scale][1])
         return cls(game, Table4(**{"network": network, **settings}), seed, size)
@@ -107,7 +107,7 @@ class Trainer:
         """One update of the learner, logged; returns its row.
 
         Raises:
-            FloatingPointError: naming the tensor, if something is no longer finite. The state is then the last good one.
+            FloatingPointError: naming the tensor, if something is no longer finite; the state stays the last good one.
         """
         state, row = self.learner.update(
             self.state, lambda policy: self.environment.rollout(policy, self.run.settings.n_steps)

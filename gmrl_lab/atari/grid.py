@@ -112,5 +112,5 @@ def on_cluster(scheduler: str | None) -> Iterator[None]:
     except ModuleNotFoundError as error:
         words = f"{error.name} is missing: pip install 'gmrl_lab[cluster]'"
         raise ModuleNotFoundError(words, name=error.name) from error
-    with Client(scheduler), joblib.parallel_config(backend="dask"):
+    with Client(scheduler), joblib.parallel_config(backend="dask"):  # type: ignore[no-untyped-call]
         yield

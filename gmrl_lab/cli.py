@@ -1,14 +1,15 @@
 """The command line, `gmrl-lab`: made from the dataclasses that hold the settings."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from gmrl_lab import paper
 from gmrl_lab._files import write_text
 from gmrl_lab._validate import lab_extra
+from gmrl_lab.cli_train import Train, TrainGrid
 from gmrl_lab.paper.shipped import save
 
 with lab_extra():
@@ -77,14 +78,16 @@ class Figure:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    command = tyro.extras.subcommand_cli_from_dict({"figure": Figure}, args=given, prog="gmrl-lab")
+    commands: dict[str, Callable[..., Any]] = {"figure": Figure, "train": Train, "train-grid": TrainGrid}
+    command = tyro.extras.subcommand_cli_from_dict(commands, args=given, prog="gmrl-lab")
     try:
         command(["gmrl-lab", *given])
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
         print(f"gmrl-lab: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\ngmrl-lab: interrupted; finished cells are kept, run the same command to go on", file=sys.stderr)
+        kept = "what is finished is kept, run the same command to go on (train: with --resume)"
+        print(f"\ngmrl-lab: interrupted; {kept}", file=sys.stderr)
         return 130
     return 0
 

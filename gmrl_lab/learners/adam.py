@@ -2,6 +2,8 @@
 
 from torch import Tensor, zeros_like
 
+from gmrl_lab.learners import optimisers
+
 
 class Adam:
     """Steps of Adam (Kingma & Ba 2015), coordinate by coordinate, so that elements of a batch do not touch each other.
@@ -13,19 +15,18 @@ class Adam:
         lr: step size.
         betas, eps: β₁, β₂ and ε, by default those of PyTorch.
 
+    Raises:
+        ValueError: for a β or an ε out of range.
+
     Taught in lesson 11.
     """
 
     def __init__(self, like: Tensor, lr: float, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8) -> None:
-        self.lr, self.betas, self.eps = lr, betas, eps
-        self._steps = 0
-        self._mean, self._square = zeros_like(like), zeros_like(like)
+        self.lr = lr
+        self._rule, self._still = optimisers.Adam(*betas, eps), {"": zeros_like(like)}
+        self._state = self._rule.init(self._still)
 
     def step(self, gradient: Tensor) -> Tensor:
         """The change −lr m̂ / (√v̂ + ε) to add to x, `(...)`; its negative climbs."""
-        self._steps += 1
-        first, second = self.betas
-        self._mean = first * self._mean + (1 - first) * gradient
-        self._square = second * self._square + (1 - second) * gradient**2
-        mean, square = self._mean / (1 - first**self._steps), self._square / (1 - second**self._steps)
-        return -self.lr * mean / (square.sqrt() + self.eps)
+        moved, self._state = self._rule.step(self._still, {"": gradient}, self._state, self.lr)
+        return moved[""]

@@ -1,0 +1,162 @@
+"""Figures 4, 10 and 11: learning curves and meta-parameters, with the scale of the runs in every title.
+
+A table of runs has a row for each run and step: game, variant, seed, scale (in words), step, steps (of the whole run),
+score, and the four meta-parameters.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import plotly.graph_objects as go
+
+from gmrl_lab._validate import bad, check_choice, check_whole
+from gmrl_lab.plots import Panel, Trace, band, grid
+from gmrl_lab.sweep import read_table
+
+Values = npt.NDArray[np.float64]
+
+DATA = Path(__file__).resolve().parent.parent / "data"
+PUBLISHED_STEPS = 40_000_000
+VARIANTS = {
+    "a2c": "A2C",
+    "mgrl": "3-step MGRL",
+    "mgrl-lvc": "3-step MGRL + LVC",
+    "mgrl-full": "3-step MGRL, fully corrected",
+}
+"""Variant → what the paper calls it; the last is not the paper's."""
+META_PARAMETERS = {
+    "discount": "γ",
+    "gae_lambda": "λ",
+    "value_coefficient": "c<sub>v</sub>, value loss",
+    "entropy_coefficient": "c<sub>h</sub>, entropy",
+}
+"""Column → its symbol."""
+N_RESAMPLES = 2000
+
+
+def interquartile_mean(scores: npt.ArrayLike) -> Values:
+    """Mean of the middle half of all scores `(..., runs, tasks)`: a quarter, rounded down, is cut at either end.
+
+    Agarwal et al. (2021), "Deep reinforcement learning at the edge of the statistical precipice", Sec. 4.3; with fewer
+    than four scores nothing is cut, and it is the mean.
+
+    Taught in lesson 14.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    values = np.sort(values.reshape(*values.shape[:-2], -1), axis=-1)
+    cut = values.shape[-1] // 4
+    return np.asarray(values[..., cut : values.shape[-1] - cut].mean(-1))
+
+
+def stratified_interval(
+    scores: npt.ArrayLike, seed: int = 0, n_resamples: int = N_RESAMPLES, level: float = 0.95
+) -> tuple[Values, Values]:
+    """Percentile bootstrap interval of the interquartile mean: runs drawn again within each task, as rliable does.
+
+    Agarwal et al. (2021), Sec. 4.2. All points of a curve are resampled together.
+
+    Args:
+        scores: `(..., runs, tasks)`.
+
+    Returns:
+        The lower and the upper ends `(...)`; NaN where there is one run, which says nothing on the next.
+
+    Taught in lesson 14.
+    """
+    check_whole("n_resamples", n_resamples, 2)
+    values = np.asarray(scores, dtype=np.float64)
+    n_runs, n_tasks = values.shape[-2:]
+    if n_runs < 2:
+        return (np.full(values.shape[:-2], np.nan),) * 2
+    drawn = np.random.default_rng(seed).integers(n_runs, size=(n_resamples, n_runs, n_tasks))
+    means = [interquartile_mean(values[..., rows, np.arange(n_tasks)]) for rows in drawn]
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return low, high
+
+
+def curve(runs: pd.DataFrame, column: str = "score") -> pd.DataFrame:
+    """Interquartile mean over the seeds of one game and variant, and its 95% interval, at the steps that all reached.
+
+    Returns:
+        Columns step, mean, low, high, n_seeds.
+
+    Taught in lesson 14.
+    """
+    wide = runs.pivot(index="step", columns="seed", values=column).dropna()
+    scores = wide.to_numpy(dtype=np.float64)[..., None]
+    low, high = stratified_interval(scores)
+    ends = {"low": low, "high": high, "n_seeds": wide.shape[1]}
+    return pd.DataFrame({"step": wide.index, "mean": interquartile_mean(scores), **ends})
+
+
+def draw(figure: str, table: pd.DataFrame) -> go.Figure:
+    """The picture of a figure: "4" and "10" are returns, "11" is the trajectories of the meta-parameters.
+
+    Raises:
+        ValueError: for another figure, or a table without rows or with an unknown variant.
+
+    Taught in lesson 14.
+    """
+    check_choice("figure", figure, ("4", "10", "11"))
+    if table.empty:
+        raise bad("table", "no rows", "at least one run")
+    for variant in dict.fromkeys(table["variant"]):
+        check_choice("variant", variant, tuple(VARIANTS))
+    if figure == "11":
+        table = table[table["variant"] != "a2c"]
+        columns, titles = list(META_PARAMETERS), META_PARAMETERS
+    else:
+        columns, titles = ["score"], {"score": "return, last 64 games"}
+    panels: list[Panel] = []
+    for game, runs in table.groupby("game", sort=False):
+        for column in columns:
+            title = scale_words(str(game), runs) if column == columns[0] else ""
+            axis = {"title": {"text": titles[column]}}
+            panels.append(Panel(title, list(_traces(runs, column, legend=not panels)), x=_STEPS, y=axis))
+    across = 4 if figure == "11" else min(2, len(panels))
+    return grid(panels, across, row_height=300 if across == 4 else 360, hovermode="closest")
+
+
+def scale_words(game: str, runs: pd.DataFrame) -> str:
+    """What every title says: how far the runs went, at what setting, how many of them there are."""
+    reached, seeds = int(runs["step"].max()), runs["seed"].nunique()
+    share = f"{reached:,} steps, {reached / PUBLISHED_STEPS:.2g} of the paper's"
+    scales = " / ".join(dict.fromkeys(runs["scale"]))
+    return f"{game}: {share}; {scales}; {seeds} {'seed' if seeds == 1 else 'seeds'}"
+
+
+def shipped(name: str) -> pd.DataFrame:
+    """A table of runs that comes with the package; `table.attrs` says what made it.
+
+    Raises:
+        ValueError: if no such table is shipped, or its file is damaged.
+
+    Taught in lesson 14.
+    """
+    path = DATA / f"atari_{name}.parquet"
+    if not path.exists():
+        known = sorted(found.stem.removeprefix("atari_") for found in DATA.glob("atari_*.parquet"))
+        raise bad("name", repr(name), "one of those shipped: " + (", ".join(map(repr, known)) or "none"))
+    table, made = read_table(path)
+    table.attrs.update(made)
+    return table
+
+
+def _traces(runs: pd.DataFrame, column: str, *, legend: bool) -> Iterator[Trace]:
+    """A line for each variant, in the same style everywhere; its band where there are several seeds."""
+    for index, (variant, label) in enumerate(VARIANTS.items()):
+        known = runs[(runs["variant"] == variant) & runs[column].notna()]
+        if known.empty:
+            continue
+        at = curve(known, column)
+        x, mean, low, high = (at[name].tolist() for name in ("step", "mean", "low", "high"))
+        line, spread = band(x, mean, low, high, label, index)
+        if at["n_seeds"].iloc[0] > 1:
+            yield spread
+        yield {**line, "legendgroup": label, "showlegend": legend}
+
+
+_STEPS = {"title": {"text": "environment steps"}, "rangemode": "tozero"}

@@ -1,0 +1,184 @@
+"""Training: a killed run that goes on tells the same story, nothing of another run is touched, and a NaN has a name."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from pandas.testing import assert_frame_equal
+
+from gmrl_lab.atari import training as module
+from gmrl_lab.atari.figures import draw
+from gmrl_lab.atari.grid import Grid, curve_table, grid
+from gmrl_lab.atari.logger import CLOCK, Logger
+from gmrl_lab.atari.settings import Table4
+from gmrl_lab.atari.training import CHECKPOINT, Trainer, Training, device_of, train
+from gmrl_lab.sweep import read_table
+
+VARIANTS = ["a2c", "mgrl", "mgrl-lvc"]
+
+
+def short(game: str = "CartPole", steps: int = 3000, **settings: object) -> Training:
+    return Training.at(game, seed=3, **{"total_steps": steps, "n_envs": 8, **settings})
+
+
+def quietly(run: Training, folder: Path | None = None, **how: object) -> Logger:
+    return train(run, folder=folder, progress=False, device="cpu", **how)  # type: ignore[arg-type]
+
+
+def same(got: pd.DataFrame, wanted: pd.DataFrame) -> None:
+    columns = [name for name in wanted.columns if name != CLOCK]
+    assert_frame_equal(got[columns], wanted[columns], check_exact=True)
+
+
+def killed(arguments: list[str], folder: Path) -> None:
+    """Start a run in a process of its own and kill it, without warning, once its first checkpoint is there."""
+    command = [sys.executable, "-m", "gmrl_lab.cli", "train", "--out", str(folder), *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(module.__file__).parents[2])}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    end = time.monotonic() + 240
+    while not (folder / CHECKPOINT).exists():
+        assert process.poll() is None, process.communicate()[0].decode()
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL, "it was killed in the middle"
+
+
+def test_a_killed_run_that_resumes_equals_one_that_was_not(tmp_path: Path) -> None:
+    run = short(steps=20_000, variant="mgrl-lvc")
+    arguments = ["--game", "CartPole", "--variant", "mgrl-lvc", "--steps", "20_000", "--n-envs", "8", "--seed", "3"]
+    killed([*arguments, "--checkpoint-every", "7"], tmp_path)
+    before = module.load_checkpoint(tmp_path / CHECKPOINT, run.identity)["learner"]["env_steps"]
+    assert 0 < before < 20_000
+    resumed, through = quietly(run, tmp_path, resume=True), quietly(run)
+    same(resumed.metrics, through.metrics)
+    same(resumed.games, through.games)
+    same(read_table(tmp_path / "metrics.parquet")[0], through.metrics)
+    assert len(through.games) > 64
+    other = quietly(Training(run.game, run.settings, seed=4))
+    assert not other.metrics["policy_loss"].equals(through.metrics["policy_loss"]), "a wrong seed would be noticed"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("game", ["Qbert", "Seaquest"])
+def test_a_killed_atari_run_that_resumes_equals_one_that_was_not(game: str, tmp_path: Path) -> None:
+    pytest.importorskip("ale_py")
+    arguments = ["--game", game, "--scale", "reduced", "--steps", "12_000", "--n-envs", "8", "--seed", "3"]
+    killed([*arguments, "--checkpoint-every", "10"], tmp_path)
+    run = short(game, 12_000, network="small")
+    run = Training(run.game, run.settings, run.seed, size=42)
+    resumed, through = quietly(run, tmp_path, resume=True), quietly(run)
+    same(resumed.metrics, through.metrics)
+    same(resumed.games, through.games)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("strategy", ["online", "discard"])
+def test_steps_updates_and_games_are_counted(variant: str, strategy: str) -> None:
+    logger = quietly(short(variant=variant, strategy=strategy, steps=2000))
+    metrics = logger.metrics
+    last, per_batch = metrics.iloc[-1], 8 * 5
+    assert 2000 <= last["env_steps"] < 2000 + 4 * per_batch
+    batches = last["env_steps"] / per_batch
+    virtual = {"a2c": batches, "online": batches - 1, "discard": batches / 4}
+    assert last["updates"] == virtual["a2c" if variant == "a2c" else strategy]
+    assert last["meta_updates"] == (0 if variant == "a2c" else len(metrics))
+    assert last["games"] == len(logger.games) > 0
+    assert last["score"] == logger.games["return"].tail(64).mean()
+    assert metrics["seconds"].is_monotonic_increasing
+    assert (logger.games["return"] == logger.games["length"]).all(), "CartPole pays 1 a step"
+
+
+def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
+    quietly(short(), tmp_path)
+    content = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert sorted(content) == [CHECKPOINT, "games.parquet", "metrics.parquet"]
+    with pytest.raises(
+        ValueError, match=r"which has checkpoint\.pt, metrics\.parquet, games\.parquet, allowed is an em"
+    ):
+        quietly(short(), tmp_path)
+    with pytest.raises(ValueError, match=r"of a run with variant='mgrl-lvc', allowed is one with variant='a2c'"):
+        quietly(short(variant="a2c"), tmp_path, resume=True)
+    assert len(quietly(short(), tmp_path, resume=True)) == len(read_table(tmp_path / "metrics.parquet")[0])
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == content
+    (tmp_path / CHECKPOINT).write_bytes(content[CHECKPOINT][:-9])
+    with pytest.raises(ValueError, match="which is damaged"):
+        quietly(short(), tmp_path, resume=True)
+    (tmp_path / CHECKPOINT).unlink()
+    with pytest.raises(ValueError, match=r"which has metrics\.parquet but no checkpoint\.pt"):
+        quietly(short(), tmp_path, resume=True)
+
+
+def test_tables_say_what_made_them(tmp_path: Path) -> None:
+    quietly(short(), tmp_path, command=("gmrl-lab", "train", "--out", "a b"))
+    for name in ("metrics", "games"):
+        made = read_table(tmp_path / f"{name}.parquet")[1]
+        assert made["command"] == "gmrl-lab train --out 'a b'"
+        assert made["settings"] == short().identity
+        assert made["versions"]["torch"] == torch.__version__.partition("+")[0] or made["versions"]["torch"]
+        assert made["machine"].endswith("cores, CPU")
+
+
+def test_a_tensor_that_is_not_finite_is_named_and_the_checkpoint_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update, calls = Trainer.update, []
+
+    def poisoned(trainer: Trainer) -> dict[str, float]:
+        calls.append(1)
+        if len(calls) == 5:
+            trainer.state.parameters["value.weight"].fill_(float("nan"))
+        return update(trainer)
+
+    monkeypatch.setattr(Trainer, "update", poisoned)
+    with pytest.raises(
+        FloatingPointError, match=r"not finite after update 13, .*: parameters\.\w+\.\w+ \(logged: .*loss"
+    ):
+        quietly(short(), tmp_path, checkpoint_every=2)
+    assert len(read_table(tmp_path / "metrics.parquet")[0]) == 4
+    monkeypatch.undo()
+    same(quietly(short(), tmp_path, resume=True).metrics, quietly(short()).metrics)
+
+
+def test_a_grid_goes_on_and_its_runs_can_be_repeated_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = Grid(("CartPole",), ("a2c", "mgrl-lvc"), (0, 1), 2000)
+    first = grid(Grid(("CartPole",), ("a2c",), (0,), 2000), tmp_path, progress=False)
+    table = grid(runs, tmp_path, progress=False)
+    assert table.groupby(["variant", "seed"], sort=False).ngroups == 4
+    assert_frame_equal(table[(table["variant"] == "a2c") & (table["seed"] == 0)].reset_index(drop=True), first)
+    alone = Training.at("CartPole", seed=1, variant="mgrl-lvc", total_steps=2000)
+    rows = table[(table["variant"] == "mgrl-lvc") & (table["seed"] == 1)].reset_index(drop=True)
+    assert_frame_equal(rows[first.columns], curve_table(alone, quietly(alone))[first.columns], check_exact=True)
+    monkeypatch.setattr("gmrl_lab.atari.grid.train", None)
+    assert_frame_equal(grid(runs, tmp_path, progress=False), table), "nothing is trained again"
+    assert len(draw("4", table).data) == 4
+
+
+def test_what_cannot_run_is_named_before_it_runs() -> None:
+    with pytest.raises(ValueError, match=r"name: got 'Pong', allowed is one of Asteroids, Qbert"):
+        quietly(short("Pong"))
+    with pytest.raises(ValueError, match=r"device: got 'gpu' \(.*\), allowed is 'auto', 'cpu'"):
+        train(short(), device="gpu", progress=False)
+    with pytest.raises(ValueError, match="seed: got -1"):
+        Training(seed=-1)
+    with pytest.raises(ValueError, match=r"game: got 'Pong', allowed is one of 'Asteroids'"):
+        Grid(("Qbert", "Pong"))
+    with pytest.raises(ValueError, match="grid: got no runs"):
+        Grid(())
+    with pytest.raises(ValueError, match="scale: got 'tiny', allowed is one of 'full', 'reduced'"):
+        Training.at("Qbert", "tiny")
+    assert device_of("auto").type in ("cpu", "cuda")
+
+
+def test_the_default_is_table_4() -> None:
+    run = Training()
+    assert run.settings == Table4()
+    assert run.scale == "full: 84×84"
+    assert Training.at("Qbert", "reduced").scale == "reduced: 42×42"

@@ -47,13 +47,13 @@ class Result:
     lines: dict[str, pd.DataFrame]
 
 
-def bias_ablations(seed: int = 0, **start: object) -> Explorer[Settings, Result]:
+def bias_ablations(**start: object) -> Explorer[Settings, Result]:
     """The explorer of lesson 09; keyword arguments set controls by field name at the start.
 
     Taught in lesson 09.
     """
     title = "The bias, as published and debiased"
-    return Explorer(Settings, compute, draw, code, title=title, table=table, seed=seed, start=start)
+    return Explorer(Settings, compute, draw, code, title=title, table=table, seeded=False, start=start)
 
 
 def compute(settings: Settings, seed: int) -> Iterator[tuple[float, Result]]:

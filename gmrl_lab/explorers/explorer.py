@@ -44,6 +44,7 @@ class Explorer(Generic[S, R]):
         table: the result as a table, for *Download CSV*; without it there is no such button.
         title: shown above the controls; Unicode, no LaTeX.
         seed: the first seed.
+        seeded: whether `compute` draws random numbers; without them there is no seed to choose.
         start: settings that differ from their defaults at the start; *Reset* returns to these and to `seed`.
 
     `explorer.run(n_inner_steps=3)` moves controls from code; `explorer.shown` has the latest result.
@@ -59,6 +60,7 @@ class Explorer(Generic[S, R]):
         title: str,
         table: Callable[[R], pd.DataFrame] | None = None,
         seed: int = 0,
+        seeded: bool = True,
         start: Mapping[str, object] | None = None,
     ) -> None:
         self._start = dict(start or {})
@@ -71,7 +73,7 @@ class Explorer(Generic[S, R]):
         self.shown: Shown[S, R] | None = None
         self.controls = Controls(settings_type)
         self.figure = LiveFigure()
-        self.view = View(title, self.controls, self.figure, seed, downloadable=table is not None)
+        self.view = View(title, self.controls, self.figure, seed, seeded=seeded, downloadable=table is not None)
         # The first figure is computed before any widget can fire, and an error in it fails the cell.
         self._return_to_start()
         self.run()

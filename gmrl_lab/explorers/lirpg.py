@@ -38,7 +38,7 @@ class Settings:
     n_trajectories: int = powers_of_two(16, 256, default=16, label="|τ|", help="trajectories of each Hessian")
     estimator: str = choice("all", *ESTIMATORS, default="all", label="estimator")
     baseline: str = toggles(BASELINES, default="attached", label="V̂", help="the value baseline")
-    fresh: bool = switch(default=False, label="anew", help=f"compute this point with {FRESH} new trials")
+    fresh: bool = switch(default=False, label="anew", help=f"{FRESH} trials of the seed")
 
     @property
     def series(self) -> list[tuple[str, bool]]:
@@ -117,7 +117,7 @@ def draw(result: Result) -> tuple[go.Figure, str]:
     kind = {"type": "log", "exponentformat": "power", "dtick": 1} if y in GEOMETRIC else {}
     panels = [
         Panel(LABELS[y], _curves(result, x, y), 2.4, axis, kind),
-        Panel("MDP by MDP, here", _by_mdp(result, y), 1.8, {"tickvals": []}, kind),
+        Panel(f"{s.quantity}, MDP by MDP", _by_mdp(result, y), 1.8, _places(s), kind),
         Panel("Error² / ‖exact‖², here", _bars(result), 1.8),
     ]
     mark = {"type": "line", "xref": "x", "yref": "y domain", "x0": here, "x1": here, "y0": 0, "y1": 1}
@@ -181,6 +181,11 @@ def _name(estimator: str, attached: bool) -> str:
     return estimator if attached else f"{estimator}, detached"
 
 
+def _short(estimator: str, attached: bool) -> str:
+    """For a narrow axis."""
+    return _name(estimator, attached).replace(", detached", ",<br>det.").replace("Loaded ", "Loaded<br>")
+
+
 def _style(estimator: str, attached: bool) -> int:
     """The index of a series' style: the same whatever else is shown."""
     return ESTIMATORS.index(estimator) + (0 if attached else len(ESTIMATORS))
@@ -196,6 +201,12 @@ def _curves(result: Result, x: str, y: str) -> list[Trace]:
     ends = [min(traces[0]["x"]), max(traces[0]["x"])]
     black = {"color": OKABE_ITO["black"], "width": 2}
     return [*traces, {"type": "scatter", "mode": "lines", "x": ends, "y": [1, 1], "name": "exact", "line": black}]
+
+
+def _places(settings: Settings) -> dict[str, object]:
+    """The axis of `_by_mdp`: each name under its ten points."""
+    names = [_short(*pair) for pair in settings.series]
+    return {"tickvals": [place + 0.315 for place in range(len(names))], "ticktext": names, "zeroline": False}
 
 
 def _by_mdp(result: Result, y: str) -> list[Trace]:
@@ -223,7 +234,7 @@ def _parts(result: Result, pair: tuple[str, bool]) -> tuple[float, float, float]
 
 def _bars(result: Result) -> list[Trace]:
     pairs = result.settings.series
-    names = [_name(*pair).replace("detached", "det.") for pair in pairs]
+    names = [_short(*pair) for pair in pairs]
     squared, variance, mse = (list(values) for values in zip(*(_parts(result, pair) for pair in pairs), strict=True))
     outline = {"line": {"color": "#444444", "width": 1}}
     black = {"color": OKABE_ITO["black"], "symbol": "line-ew-open", "size": 26, "line": {"width": 2}}

@@ -17,7 +17,14 @@ class View:
     """Controls on top, then the figure, its text, the buttons, and the code on request."""
 
     def __init__(
-        self, title: str, controls: Controls[S], figure: widgets.DOMWidget, seed: int, *, downloadable: bool
+        self,
+        title: str,
+        controls: Controls[S],
+        figure: widgets.DOMWidget,
+        seed: int,
+        *,
+        seeded: bool,
+        downloadable: bool,
     ) -> None:
         self._muted = False
         self.seed = widgets.IntText(value=seed, description="<b>seed</b>", description_allow_html=True)
@@ -34,11 +41,12 @@ class View:
         self.show_code.observe(self._toggle_code, names="value")
         names = {**controls.names(), css_class("seed"): "seed of the random numbers", "gmrl-progress": "progress"}
         self.page = PageHelper(title=title, names=names)
-        self.root = self._assemble(title, controls, figure)
+        self.root = self._assemble(title, controls, figure, seeded)
 
-    def _assemble(self, title: str, controls: Controls[S], figure: widgets.DOMWidget) -> widgets.VBox:
-        controls.box.children = (*controls.box.children, self.seed)
-        left = [self.buttons[name] for name in ("new seed", "reset")]
+    def _assemble(self, title: str, controls: Controls[S], figure: widgets.DOMWidget, seeded: bool) -> widgets.VBox:
+        if seeded:
+            controls.box.children = (*controls.box.children, self.seed)
+        left = [self.buttons[name] for name in (["new seed", "reset"] if seeded else ["reset"])]
         right = [self.buttons["download"]] if "download" in self.buttons else []
         row = widgets.HBox([*left, self.show_code, *right, self.progress, self.buttons["cancel"], self.status])
         heading = widgets.HTML(f'<div class="gmrl-title">{html.escape(title)}</div>')

@@ -13,7 +13,7 @@ import gmrl_lab as gl
 from gmrl_lab import bounds
 from gmrl_lab.explorers.ablations import Settings, bias_ablations, code, compute, draw, table
 from gmrl_lab.explorers.controls import Controls
-from gmrl_lab.paper import bias
+from gmrl_lab.paper import bias, cells
 
 
 def final(**fields):
@@ -178,3 +178,16 @@ def test_what_lesson_09_quotes():
         ends = [rows[rows["curvature"] == c].set_index("mdp") for c in (0.5, 4.0)]
         rise = [np.log(ends[1][name] / ends[0][name]) for name in ("bias", "hessian_error")]
         assert 1.45 < (rise[0] / rise[1]).median() < 1.55
+
+
+def ten_trials(**settings):
+    return cells.compositional_bias(**settings | {"n_trials": cells.PUBLISHED_TRIALS})
+
+
+def test_the_shipped_panel_b_is_what_the_code_computes():
+    """At α = 1, K = 6, the published reading alone, for it needs the first 10 of the point's 1000 trials."""
+    axes = {"inner_lr": (1.0,), "n_trajectories": (32,), "n_inner_steps": (6,)}
+    here = gl.paper.Run(progress=False).sweep(ten_trials, gl.paper.Table2(n_trials=1000), axes)
+    there = bias.panel(gl.paper.shipped("2"), "b").query("inner_lr == 1")
+    for name in ("published_bias_squared", "horizon_squared", "exact_squared"):
+        np.testing.assert_allclose(here[name], there[name], rtol=1e-9)

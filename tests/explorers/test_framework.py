@@ -224,6 +224,16 @@ class TestExplorer:
         assert (explorer.shown.settings, explorer.shown.seed) == (Settings(), 4)
         assert explorer.view.seed.value == 4
 
+    @pytest.mark.parametrize("seeded", [True, False])
+    def test_a_seed_is_offered_where_it_means_something(self, seeded: bool) -> None:
+        explorer = Explorer(Settings, compute, draw, lambda s, seed: "", title="waves", seeded=seeded)
+        shown, todo = [], [explorer.view.root]
+        while todo:
+            shown.append(todo.pop())
+            todo += getattr(shown[-1], "children", ())
+        assert (explorer.view.seed in shown) == (explorer.view.buttons["new seed"] in shown) == seeded
+        assert explorer.view.buttons["reset"] in shown
+
     def test_show_code_is_escaped_and_follows_the_figure(self) -> None:
         explorer = make()
         assert explorer.view.code.layout.display == "none"

@@ -23,7 +23,7 @@ ELSEWHERE = {
 }
 WHEELS = {"win32": "win_amd64", "darwin": "macosx_14_0_arm64"}
 HEADER = """\
-# Exact versions for `make lab` and `make test` (extras lab, test, atari, cluster, games), Python 3.11 to 3.13, all systems.
+# Exact versions for `make lab` and `make test` (extras lab, test, atari, cluster, games), Python 3.11 to 3.13.
 # Written by `make lock`; change pyproject.toml, not this file. Install torch first: tools/bootstrap.py does.
 """
 

@@ -77,13 +77,12 @@ def compositional_bias(*, n_trajectories: int, seed: int, **table2: float | str)
     table = Table2(**table2)  # type: ignore[arg-type]
     task, phi = gl.MAML(mdps(table)), _zeros(table)
     step = (table.n_inner_steps, table.inner_lr)
-    inner = sampled(
-        table, "LVC", n_trajectories
-    )  # a step's samples are gone when it is taken: K times as many fit
+    inner = sampled(table, "LVC", n_trajectories)
+    one_step = replace(table, n_inner_steps=1)  # a step's samples are gone when it is taken
     found = torch.cat(
         [
             gl.meta_gradient(task, phi, *step, inner=inner, n_trials=len(trials), generator=trials)
-            for trials in _batches(seed, table.n_trials, replace(table, n_inner_steps=1), n_trajectories)
+            for trials in _batches(seed, table.n_trials, one_step, n_trajectories)
         ]
     )
     exact = gl.meta_gradient(task, phi, *step)

@@ -152,8 +152,8 @@ def test_a_point_by_hand() -> None:
 
 # --- verdicts -----------------------------------------------------------------------------------------------------
 
-SCORES = {"naive": -2.0, "exact": -1.0, "inner few": -1.9, "few-few": -1.6, "inner many": -1.2, "inner exact": -1.4}
-SCORES |= {"inner few, corrected": -1.3, "inner exact, corrected": -1.4}
+SCORES = {"naive": -2.0, "exact": -1.0, "inner few": -1.9, "few-few": -1.6, "inner many": -1.2, "inner exact": -1.3}
+SCORES |= {"inner few, corrected": -1.3, "inner exact, corrected": -1.3}
 
 
 def ideal() -> pd.DataFrame:
@@ -181,7 +181,8 @@ def test_a_table_as_the_paper_describes_it_passes(figure: str) -> None:
 
 
 DOCTORED = [
-    ("3", "setting == 'inner few' and run > 4", "score", -1.1, "(a) with few", NOT),
+    ("3", "setting == 'inner few' and run > 6", "score", -1.1, "(a) with few", READING),
+    ("3", "setting in ['inner few', 'inner many', 'inner exact']", "score", -1.1, "(a) with few", NOT),
     ("3", "setting == 'inner many' and run > 2", "score", -1.95, "(a) with many", READING),
     ("3", "setting in ['inner many', 'inner exact']", "score", -1.95, "(a) with many", NOT),
     ("3", "setting == 'many-few'", "score", -1.7, "(b)", READING),

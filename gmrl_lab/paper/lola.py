@@ -21,7 +21,7 @@ BLOCKS = (10, 2)
 STATES = {"start": START, "CC": CC, "CD": CD, "DC": DC, "DD": DD}
 AGREEMENT = ("pearson", "cosine", "pearson_exact_outer", "cosine_exact_outer")
 POLICY = tuple(f"cooperates_after_{state}" for state in STATES)
-DECISIVE = ("naive", "exact", "inner few", "inner exact", "inner few, corrected", "inner exact, corrected")
+DECISIVE = ("naive", "exact", "inner few", "inner exact", "inner few, corrected")
 """Settings with all runs of a scale, whose share of cooperation carries a verdict; the others have half as many."""
 EFFECTIVE = ("effective_inner", "effective_hessian")
 MEASURED = {"3": ("score", *POLICY, *EFFECTIVE), "9": ("score", *AGREEMENT, *EFFECTIVE)}

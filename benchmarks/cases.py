@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -257,11 +258,17 @@ def _largest_mdp() -> Row:
     return Row("largest MDP whose estimates, exact one included, take under 200 ms in lesson 02's explorer", found)
 
 
+def lola() -> list[Row]:
+    """Opponent shaping at the paper's defaults; in a module of its own, which takes `Row` from here."""
+    return import_module("benchmarks.lola").rows()
+
+
 ALL: dict[str, Callable[[], list[Row]]] = {
     "meta_gradients": meta_gradients,
     "sampler": sampler,
     "imports": imports,
     "constants": constants,
+    "lola": lola,
     "figures": figures,
     "lessons": lessons,
     "redraw": redraw,

@@ -1,16 +1,17 @@
 """Two players who learn alike: exact against other ways to the same number, samples against each other and a target."""
 
-from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
-from helpers import close, finite_differences, normal, rejects
+from helpers import close, differ, finite_differences, normal, rejects
 from torch import Tensor
 
 import gmrl_lab as gl
-from gmrl_lab.games import MatchingPennies
+from gmrl_lab.games import AS_THE_OTHER_SEES, MatchingPennies
 from gmrl_lab.learners import LOLASettings, Update, from_both_sides, history, learn
 from gmrl_lab.learners.adam import Adam
+from gmrl_lab.learners.parts import Parts
 
 EXACT = {"inner": "exact", "hessian": "exact", "outer": "exact"}
 SMALL = {"n_updates": 3, "horizon": 8, "n_inner": 4, "n_hessian": 4, "n_outer": 4, "n_fresh": 4, "buffer_size": 16}
@@ -37,7 +38,7 @@ def swapped(game: gl.MatrixGame) -> gl.MatrixGame:
     return gl.MatrixGame(second, first.mT, game.mdps[0].discount)
 
 
-def look_ahead_value(game: gl.MatrixGame, own: Tensor, other: Tensor, player: int, steps: int, lr: float) -> Tensor:
+def look_ahead_value(game: gl.MatrixGame, other: Tensor, player: int, steps: int, lr: float, own: Tensor) -> Tensor:
     """The own value once the other, who starts at `other`, has climbed its value; plainly, by player 1's game."""
     for _ in range(steps):
         leaf = other.detach().expand_as(own).clone().requires_grad_()
@@ -56,9 +57,7 @@ def test_an_exact_update_is_adams_step_along_each_players_own_finite_differences
     theta = start
     for reached in (first, second):
         gradients = [
-            finite_differences(
-                lambda own, i=i: look_ahead_value(game, own, theta[1 - i], i, n_inner_steps, 0.7), theta[i], n_dims=1
-            )
+            finite_differences(partial(look_ahead_value, game, theta[1 - i], i, n_inner_steps, 0.7), theta[i], n_dims=1)
             for i in range(2)
         ]
         theta = theta - adam.step(torch.stack(gradients))
@@ -90,3 +89,179 @@ def test_a_seed_alone_is_the_seed_in_a_batch_bit_for_bit(mode: str) -> None:
     again = history(run((7,), **settings))
     assert torch.equal(alone["theta"], again["theta"])
     assert not torch.equal(together["theta"][:, 0], together["theta"][:, 1])
+
+
+@pytest.mark.parametrize("game", [gl.IPD(0.9), OWN], ids=["IPD", "own"])
+def test_players_who_change_places_learn_the_same(game: gl.MatrixGame) -> None:
+    """At the same policies, with the game and the two who play it exchanged."""
+    theta = 0.5 * normal(3, 2, 5)
+    there, back = (gl.LOLA(from_both_sides(g), x) for g, x in ((game, theta.flip(1)), (swapped(game), theta)))
+    found = gl.meta_gradient(there, theta, 2, 0.3)
+    assert close(gl.meta_gradient(back, theta.flip(1), 2, 0.3), found.flip(1), 1e-12)
+    assert not close(found.flip(1), found, 0.1)
+
+
+def test_from_coin_throwers_the_exact_players_of_a_symmetric_game_stay_alike() -> None:
+    theta = run(n_updates=20, **EXACT)[-1].theta
+    assert torch.equal(theta[:, 0], theta[:, 1])
+    unlike = run(n_updates=20, game=OWN, **EXACT)[-1].theta
+    assert not close(unlike[:, 0], unlike[:, 1], 0.1)
+
+
+def test_naive_learners_defect_and_shapers_find_tit_for_tat() -> None:
+    """Thirty starts near a coin: per step −2 is mutual defection, −1 mutual cooperation."""
+    naive = run(range(30), n_updates=80, initial_sd=0.1, learner="naive", **EXACT)[-1]
+    shaping = run(range(30), n_updates=80, initial_sd=0.1, **EXACT)[-1]
+    assert (naive.score < -1.9).all()
+    together = (shaping.score > -1.1).all(1)
+    assert together.double().mean() > 0.6
+    after_cc, after_cd, after_dc, after_dd = shaping.theta[together].sigmoid()[..., 1:].mean((0, 1)).tolist()
+    assert after_cc > 0.95
+    assert (
+        after_dc > after_cd + 0.5
+    )  # after one's own defection one makes up for it, after the other's one pays it back
+    assert after_dd < 0.5
+
+
+def test_from_far_apart_fewer_shapers_cooperate_so_soon() -> None:
+    """From N(0, 1) logits; what the published start hides, where both throw the same coin."""
+    shaping = run(range(30), n_updates=80, initial_sd=1.0, **EXACT)[-1]
+    assert 0 < (shaping.score > -1.1).all(1).double().mean() < 0.5
+
+
+def test_a_larger_sample_agrees_better_with_the_exact_meta_gradient() -> None:
+    """Ten seeds at their first update, from the same start; with 64 times the plays the cosine is far above."""
+    settings = {"n_updates": 1, "horizon": 60, "discount": 0.9}
+    few = run(range(10), n_inner=4, n_hessian=4, n_outer=4, **settings)[0]
+    many = run(range(10), n_inner=256, n_hessian=256, n_outer=256, **settings)[0]
+    assert many.cosine.mean() > few.cosine.mean() + 0.2
+    assert many.cosine_exact_outer.mean() > few.cosine_exact_outer.mean()
+
+
+def outer_estimates(n_seeds: int, **changes) -> Tensor:
+    """Each seed's first outer gradient with an exact look-ahead, `(n_seeds, 2, 5)`; read off the parts of a run."""
+    settings = LOLASettings(**{**SMALL, "inner": "exact", "hessian": "exact", **changes})
+    seeds = [gl.generators(seed, 1)[0] for seed in range(n_seeds)]
+    theta = 0.3 * normal(1, 2, 5).expand(n_seeds, 2, 5)
+    game = gl.IPD(settings.discount)
+    parts = Parts(settings, game, theta, seeds)
+    leaf = theta.clone().requires_grad_()
+    problem = from_both_sides(game).problems(leaf, theta.flip(1))[0]
+    surrogate = parts.outer(theta, problem).surrogate(problem)
+    return torch.autograd.grad(surrogate.sum(), leaf)[0]
+
+
+def short_gradient(discount: float, horizon: int) -> Tensor:
+    """∇ of the T-step return of both, `(2, 5)`, exactly."""
+    leaf = (0.3 * normal(2, 5)).requires_grad_()
+    theta = leaf.detach().flip(0)
+    problem = from_both_sides(gl.IPD(discount)).problems(leaf, theta)[0]
+    objective = gl.Exact(horizon, bootstrap=False).surrogate(problem)
+    return torch.autograd.grad(objective.sum(), leaf)[0]
+
+
+@pytest.mark.parametrize("source", ["on", "off"])
+def test_fresh_and_stored_plays_of_the_same_policies_have_the_exact_mean(source: str) -> None:
+    """Each fails for no reason once in a million; the same estimates are rejected against a longer horizon's target."""
+    estimates = outer_estimates(600, outer=source, n_outer=16, n_fresh=8, discount=0.9)
+    assert not rejects(estimates, short_gradient(0.9, 8))
+    assert rejects(estimates, short_gradient(0.9, 40))
+
+
+def test_stored_plays_of_the_present_policies_have_full_weight_and_old_ones_less() -> None:
+    settings = {**SMALL, "n_updates": 4, "inner": "off", "n_inner": 16, "outer_lr": 0.5}
+    updates = run(range(3), **settings)
+    first, *later = history(updates)["effective_sample_size"][..., 0]
+    assert close(first, torch.full_like(first, 16.0), 1e-12)
+    assert all((size < 15.9).all() for size in later)
+    sizes = updates[0].effective_sample_size
+    assert (sizes[..., 1:] == 4).all()
+    assert run(**{**settings, **EXACT})[0].effective_sample_size.isnan().all()
+
+
+def test_stored_plays_are_mirrored_for_the_second_player() -> None:
+    """The whole buffer: what player 1 sees as (C, D), player 2 sees as (D, C)."""
+    settings = LOLASettings(**{**SMALL, "outer": "off", "n_outer": 16})
+    theta = normal(2, 2, 5)
+    parts = Parts(settings, gl.IPD(), theta, gl.generators(0, 2))
+    problem = from_both_sides(gl.IPD()).problems(theta, theta.flip(1))[0]
+    stored = parts.outer(theta, problem).trajectories
+    first, second = stored.states.unbind(1)
+    assert torch.equal(torch.tensor(AS_THE_OTHER_SEES)[first], second)
+    assert torch.equal(first[..., 1:], stored.actions[:, 0] + 1)
+    assert not torch.equal(first, second)
+
+
+def test_without_a_look_ahead_nothing_is_drawn_for_it() -> None:
+    """The naive learner's run is the same whatever the settings of the look-ahead are."""
+    plain = run(learner="naive", **SMALL)[-1].theta
+    other = run(learner="naive", **{**SMALL, "n_inner": 7, "hessian": "off", "n_inner_steps": 2})[-1].theta
+    assert torch.equal(plain, other)
+    assert differ(run(**SMALL)[-1].theta, plain)
+
+
+def test_score_is_the_exact_one_per_step() -> None:
+    update = run(n_updates=1, **EXACT)[0]
+    values = gl.IPD().value(*update.theta[0])
+    assert close(update.score[0], (1 - 0.96) * torch.stack(values), 1e-12)
+
+
+def test_an_exact_run_agrees_with_itself_and_a_single_exact_part_is_not_enough() -> None:
+    update = run(n_updates=1, initial_sd=0.5, **EXACT)[0]
+    for name in ("pearson", "cosine", "pearson_exact_outer", "cosine_exact_outer"):
+        assert close(getattr(update, name), torch.ones_like(update.score), 1e-12)
+    part = run(**{**SMALL, "n_updates": 1, "outer": "exact", "initial_sd": 0.5})[0]
+    assert torch.equal(part.cosine, part.cosine_exact_outer)
+    assert (part.cosine < 1 - 1e-6).all()
+
+
+def test_an_iterator_can_be_closed_and_makes_no_more_updates_than_asked() -> None:
+    updates = learn(LOLASettings(**SMALL), [0])
+    assert next(updates).number == 1
+    updates.close()
+    assert list(updates) == []
+    assert [update.number for update in run(**SMALL)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"game": "go"}, "game: got 'go'"),
+        ({"learner": "wise"}, "learner: got 'wise'"),
+        ({"inner": "of"}, "inner: got 'of'"),
+        ({"hessian": None}, "hessian: got None"),
+        ({"outer": "sampled"}, "outer: got 'sampled'"),
+        ({"estimator": "LVC"}, "estimator: got 'LVC'"),
+        ({"baseline": "value"}, "baseline: got 'value'"),
+        ({"dtype": "float16"}, "dtype: got 'float16'"),
+        ({"n_updates": 0}, "n_updates: got 0"),
+        ({"horizon": 1.5}, "horizon: got 1.5"),
+        ({"n_inner_steps": 0}, "n_inner_steps: got 0"),
+        ({"n_hessian": True}, "n_hessian: got True"),
+        ({"outer_lr": 0.0}, "outer_lr: got 0.0"),
+        ({"inner_lr": -1.0}, "inner_lr: got -1.0"),
+        ({"value_lr": 1.5}, "value_lr: got 1.5"),
+        ({"discount": 1.0}, "discount: got 1"),
+        ({"initial_sd": float("nan")}, "initial_sd: got nan"),
+        ({"clip": 0.0}, "clip: got 0"),
+        ({"inner": "off", "n_inner": 1025}, "buffer_size: got 1024"),
+        ({"hessian": "off", "n_fresh": 2000}, "buffer_size: got 1024"),
+        ({"share_samples": True, "n_inner": 64}, "share_samples: got True"),
+    ],
+    ids=str,
+)
+def test_bad_settings_say_which_field_and_what_is_allowed(changes: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}.*allowed is"):
+        LOLASettings(**changes)
+
+
+def test_bad_seeds_games_and_histories_are_refused_at_once() -> None:
+    for seeds in ([], [-1], [0, 1.5]):
+        with pytest.raises(ValueError, match="seeds: got"):
+            learn(LOLASettings(), seeds)
+    with pytest.raises(ValueError, match=r"game: got torch\.float64"):
+        learn(LOLASettings(dtype="float32"), [0], OWN)
+    with pytest.raises(ValueError, match="game: got a batch"):
+        learn(LOLASettings(), [0], from_both_sides(OWN))
+    with pytest.raises(ValueError, match="updates: got"):
+        history([])

@@ -79,3 +79,9 @@ def test_random_starts_do_not_always_make_peace() -> None:
         scores = final(20, initial_sd=spread).score.mean(-1)
         assert (scores > -1.1).sum() == wanted
         assert (scores + 1.1).abs().min() > 0.01
+
+
+def test_peace_does_not_last() -> None:
+    """All 20 near coin-throwers are at peace after 100 updates; at least four have left it after 200."""
+    scores = final(20, initial_sd=0.1, n_updates=200).score.mean(-1)
+    assert (scores > -1.1).sum() <= 16

@@ -24,6 +24,7 @@ from gmrl_lab.explorers.framework import unified_framework
 from gmrl_lab.explorers.hessian_bias import hessian_bias
 from gmrl_lab.explorers.lirpg import lirpg_experiments
 from gmrl_lab.explorers.lola import opponent_shaping
+from gmrl_lab.explorers.lola_bias import lola_bias
 from gmrl_lab.explorers.permutations import maml_permutations
 from gmrl_lab.explorers.theorem import bias_variance_theorem
 from gmrl_lab.explorers.two_targets import two_targets
@@ -46,6 +47,7 @@ __all__ = [
     "line_style",
     "lirpg_experiments",
     "log_slider",
+    "lola_bias",
     "maml_decomposition",
     "maml_permutations",
     "meta_training",

@@ -21,7 +21,7 @@ OWN = "own payoffs"
 TIT_FOR_TAT = "CCDCD"
 NEARLY = 0.9
 """Players made peace whose mean score is past this part of the way from mutual defection to mutual cooperation."""
-N_REDRAWS = 25
+N_REDRAWS = 20
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class LOLASettings:
     """
 
     game: str = "ipd"
-    """A name in `gl.GAMES`."""
+    """A name in `gmrl_lab.games.GAMES`."""
     learner: str = "lola"
     """"lola", or "naive": gradient ascent on the own value, as if the other never learned."""
     n_updates: int = 500

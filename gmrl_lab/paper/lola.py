@@ -21,6 +21,8 @@ BLOCKS = (10, 2)
 STATES = {"start": START, "CC": CC, "CD": CD, "DC": DC, "DD": DD}
 AGREEMENT = ("pearson", "cosine", "pearson_exact_outer", "cosine_exact_outer")
 POLICY = tuple(f"cooperates_after_{state}" for state in STATES)
+DECISIVE = ("naive", "exact", "inner few", "inner exact", "inner few, corrected")
+"""Settings with all runs of a scale, whose share of cooperation carries a verdict; the others have half as many."""
 EFFECTIVE = ("effective_inner", "effective_hessian")
 MEASURED = {"3": ("score", *POLICY, *EFFECTIVE), "9": ("score", *AGREEMENT, *EFFECTIVE)}
 """Figure → the columns that it keeps."""
@@ -133,14 +135,14 @@ def _figure(number: str, run: Run, table: Table3) -> pd.DataFrame:
 
 
 def _grid(run: Run, table: Table3) -> list[Fields]:
-    """Each setting in blocks of runs, the first runs of all settings first; half the runs where they take long."""
+    """Each setting in blocks of runs, the first runs of all settings first."""
     few, many = run.size.batches
     grid: list[Fields] = []
     for name, fields in settings(few, many).items():
         one = asdict(replace(table, n_updates=run.size.n_updates, **fields))  # type: ignore[arg-type]
         plain = {field: value for field, value in one.items() if value is not None}
         large = max(one["n_inner"], one["n_hessian"], one["n_outer"]) > few
-        n_runs = run.size.n_runs // (2 if large or "off" in (one["inner"], one["hessian"]) else 1)
+        n_runs = run.size.n_runs // (1 if name in DECISIVE else 2)
         for first in range(0, n_runs, BLOCKS[large]):
             grid.append({"setting": name, "first_run": first, "n_runs": min(BLOCKS[large], n_runs - first), **plain})
     return sorted(grid, key=lambda cell: cell["first_run"])

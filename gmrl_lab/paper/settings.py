@@ -72,7 +72,7 @@ class Scale:
     bias_trials: int
     outer_steps: int
     n_runs: int = 20
-    """Of LOLA's settings; half as many of those with the larger batch or with stored trajectories."""
+    """Of the settings of LOLA that decide a verdict by a share; half as many of the others."""
     n_updates: int = 500
     """Meta-updates of LOLA."""
     batches: tuple[int, int] = (128, 1024)

@@ -257,6 +257,13 @@ def _largest_mdp() -> Row:
     return Row("largest MDP whose estimates, exact one included, take under 200 ms in lesson 02's explorer", found)
 
 
+def atari() -> list[Row]:
+    """A2C and MGRL on a game: cost per environment step beside one another, and memory."""
+    from benchmarks.atari import rows  # needs the extra [atari]
+
+    return rows()
+
+
 ALL: dict[str, Callable[[], list[Row]]] = {
     "meta_gradients": meta_gradients,
     "sampler": sampler,
@@ -265,6 +272,7 @@ ALL: dict[str, Callable[[], list[Row]]] = {
     "figures": figures,
     "lessons": lessons,
     "redraw": redraw,
+    "atari": atari,
 }
 
 

@@ -20,7 +20,7 @@ from gmrl_lab.atari.quality import (
     meta_gradients,
     open_source,
 )
-from gmrl_lab.atari.windows import HORIZON, TabularSource
+from gmrl_lab.atari.windows import HORIZON, TabularSource, Windows
 from gmrl_lab.learners.adam import Parameters
 
 LR, K = 0.5, 3
@@ -178,6 +178,24 @@ def test_a_restored_state_plays_the_same_again() -> None:
     emulator.restore(kept)
     again = [(emulator.step(a), emulator.frames) for a in (1, 2, 3) * 8]
     assert all(a[0] == b[0] and np.array_equal(a[1], b[1]) for a, b in zip(first, again, strict=True))
+
+
+@pytest.mark.parametrize("name", list(ESTIMATORS))
+def test_what_follows_the_end_of_a_window_counts_nothing(source: TabularSource, name: str) -> None:
+    """A window that ends after two steps has the derivatives of a window of two steps without a critic at its end."""
+    drawn = source.draw(source.parameters, 7, torch.Generator().manual_seed(0))
+    alive = torch.tensor([1.0, 1.0, 0.0, 0.0, 0.0]).double().expand(7, -1)
+    values = drawn.values * torch.tensor([1.0, 1.0, 0.0, 0.0, 0.0, 0.0]).double()
+    ended = Windows(drawn.observations, drawn.actions, drawn.rewards * alive, values, alive)
+    short = Windows(drawn.observations[:, :2], drawn.actions[:, :2], drawn.rewards[:, :2], values[:, :3], alive[:, :2])
+    found = []
+    for windows in (ended, short):
+        leaf = {key: x.clone().requires_grad_() for key, x in source.parameters.items()}
+        steps = windows.steps(source.network, leaf, torch.tensor(0.8).double(), torch.tensor(1.0).double())
+        slopes = torch.autograd.grad(ESTIMATORS[name].surrogate(steps), list(leaf.values()), create_graph=True)
+        second = torch.autograd.grad(slopes[0].square().sum(), leaf["policy.weight"])
+        found.append(torch.cat([x.detach().flatten() for x in (*slopes, *second)]))
+    assert close(found[0], found[1], 1e-12)
 
 
 @pytest.mark.parametrize("size", [42, 84])

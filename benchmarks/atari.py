@@ -12,6 +12,7 @@ from gmrl_lab.atari.learner import Learner
 from gmrl_lab.atari.settings import Table4
 
 UPDATES = 2000
+ROUNDS = 5
 
 
 class Run:
@@ -42,7 +43,7 @@ def rows() -> list[Row]:
     }
     runs = {name: Run(*which) for name, which in names.items()}
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
-    for turn in range(6):
+    for turn in range(ROUNDS + 1):
         for name, run in runs.items():
             spent = run.update()
             if turn:  # the first also warms up

@@ -258,9 +258,9 @@ def _largest_mdp() -> Row:
     return Row("largest MDP whose estimates, exact one included, take under 200 ms in lesson 02's explorer", found)
 
 
-def lola() -> list[Row]:
-    """Opponent shaping at the paper's defaults; in a module of its own, which takes `Row` from here."""
-    return import_module("benchmarks.lola").rows()
+def own_module(name: str) -> list[Row]:
+    """The rows of a case in a module of its own, which takes `Row` from here."""
+    return import_module(f"benchmarks.{name}").rows()
 
 
 ALL: dict[str, Callable[[], list[Row]]] = {
@@ -268,10 +268,11 @@ ALL: dict[str, Callable[[], list[Row]]] = {
     "sampler": sampler,
     "imports": imports,
     "constants": constants,
-    "lola": lola,
+    "lola": partial(own_module, "lola"),
     "figures": figures,
     "lessons": lessons,
     "redraw": redraw,
+    "atari": partial(own_module, "atari"),
 }
 
 

@@ -27,13 +27,13 @@ from gmrl_lab.estimators import AD, LVC, Estimator, LoadedDiCE
 from gmrl_lab.learners.optimisers import Parameters
 from gmrl_lab.mdp import random_mdp
 from gmrl_lab.seeding import Generators, generators
-from gmrl_lab.sweep import sweep
+from gmrl_lab.sweep import Scalar, sweep
 
 ESTIMATORS: Mapping[str, Estimator] = {"AD": AD(), "LVC": LVC(), "LoadedDiCE": LoadedDiCE(1.0)}
 """What is measured. All three draw the same windows and take the same inner steps; their second derivatives differ."""
 REFERENCE = "LoadedDiCE"
 META = ("discount", "gae_lambda")
-TRIALS_PER_CELL = 8
+TRIALS_PER_CELL = 4
 CHUNK = 256
 """Windows that are differentiated at a time."""
 
@@ -138,9 +138,9 @@ def meta_gradient_quality(
     for name, value, least in (("n_inner", n_inner, 1), ("n_trials", n_trials, 3), ("n_references", n_references, 3)):
         check_whole(name, value, least)
     check_positive("inner_lr", inner_lr)
-    common = {"source": os.fspath(source), "n_inner": n_inner, "inner_lr": inner_lr}
+    common: dict[str, Scalar] = {"source": os.fspath(source), "n_inner": n_inner, "inner_lr": inner_lr}
     sizes = [*((n, n_trials, "estimate") for n in n_windows), (n_reference, n_references, "reference")]
-    grid = [
+    grid: list[dict[str, Scalar]] = [
         {**common, "n_windows": n, "role": role, "first": first, "trials": min(TRIALS_PER_CELL, total - first)}
         for n, total, role in sizes
         for first in range(0, total, TRIALS_PER_CELL)
@@ -157,11 +157,11 @@ def compare(trials: pd.DataFrame) -> pd.DataFrame:
     Taught in lesson 14.
     """
     wanted = trials[(trials["role"] == "reference") & (trials["estimator"] == REFERENCE)]
-    references = {k: _vectors(rows) for k, rows in wanted.groupby("K")}
+    references = {int(k): _vectors(wanted[wanted["K"] == k]) for k in wanted["K"].unique()}
     rows = []
     groups = trials[trials["role"] == "estimate"].groupby(["n_windows", "estimator", "K"])
     for (n, estimator, k), group in groups:
-        estimates, reference = _vectors(group), references[k]
+        estimates, reference = _vectors(group), references[int(group["K"].iloc[0])]
         values, errors = _statistics(estimates, reference), _jackknife(estimates, reference)
         row: dict[str, object] = {"n_windows": n, "estimator": estimator, "K": k}
         for name, value, error in zip(("bias_squared", "variance", "cosine"), values, errors, strict=True):

@@ -69,10 +69,11 @@ class Training:
     @property
     def scale(self) -> str:
         """In words, for titles."""
+        n_envs = "" if self.settings.n_envs == Table4.n_envs else f", {self.settings.n_envs} environments"
         if self.game not in GAMES:
-            return f"{self.settings.network} network"
+            return f"{self.settings.network} network{n_envs}"
         known = {pair: f"{name}: " for name, pair in SCALES.items()}
-        return f"{known.get((self.settings.network, self.size), '')}{self.size}×{self.size}"
+        return f"{known.get((self.settings.network, self.size), '')}{self.size}×{self.size}{n_envs}"
 
 
 class Trainer:

@@ -29,7 +29,7 @@ def says(arguments: list[str], capsys: pytest.CaptureFixture[str], code: int = 2
 def test_a_run_and_its_continuation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     call = ["train", "--out", str(tmp_path / "a" / "run"), "--variant", "mgrl", *SHORT]
     told = says(call, capsys, code=0)
-    assert "CartPole, mgrl, mlp network: 1,000 steps" in told
+    assert "CartPole, mgrl, mlp network, 8 environments: 1,000 steps" in told
     assert "steps/s" in told
     assert "score, mean of the last 64 games:" in told
     made = read_table(tmp_path / "a" / "run" / "metrics.parquet")[1]

@@ -109,3 +109,16 @@ def test_what_cannot_be_drawn_is_named() -> None:
         figures.draw("4", runs().assign(variant="ppo"))
     with pytest.raises(ValueError, match=r"name: got 'pong', allowed is one of those shipped"):
         figures.shipped("pong")
+
+
+def test_what_is_shipped_says_what_made_it_and_can_be_drawn() -> None:
+    table = figures.shipped("proof")
+    runs_in = table[["game", "variant", "seed"]].drop_duplicates()
+    assert {" ".join(map(str, row)) for row in runs_in.to_numpy()} == set(table.attrs["commands"])
+    for game, rows in table.groupby("game"):
+        assert rows["step"].max() >= table.attrs["steps"][game]
+    assert {"torch", "ale-py", "python"} <= set(table.attrs["versions"])
+    assert "CPU" in table.attrs["machine"]
+    titles = [title["text"] for title in figures.draw("4", table).layout.annotations]
+    assert len(titles) == table["game"].nunique()
+    assert all(" of the paper's; reduced: 42×42" in title for title in titles)

@@ -70,9 +70,9 @@ def test_a_killed_run_that_resumes_equals_one_that_was_not(tmp_path: Path) -> No
 @pytest.mark.parametrize("game", ["Qbert", "Seaquest"])
 def test_a_killed_atari_run_that_resumes_equals_one_that_was_not(game: str, tmp_path: Path) -> None:
     pytest.importorskip("ale_py")
-    arguments = ["--game", game, "--scale", "reduced", "--steps", "12_000", "--n-envs", "8", "--seed", "3"]
-    killed([*arguments, "--checkpoint-every", "10"], tmp_path)
-    run = short(game, 12_000, network="small")
+    arguments = ["--game", game, "--scale", "reduced", "--steps", "3_000", "--n-envs", "8", "--seed", "3"]
+    killed([*arguments, "--checkpoint-every", "4"], tmp_path)
+    run = short(game, network="small")
     run = Training(run.game, run.settings, run.seed, size=42)
     resumed, through = quietly(run, tmp_path, resume=True), quietly(run)
     same(resumed.metrics, through.metrics)

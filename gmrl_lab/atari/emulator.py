@@ -1,0 +1,216 @@
+"""One Atari emulator whose state can be kept and taken back: windows that all start where a frozen policy once was."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gmrl_lab._validate import bad
+from gmrl_lab.atari.checkpoint import load_checkpoint, read_identity
+from gmrl_lab.atari.environments import FRAME_SKIP, GAMES
+from gmrl_lab.atari.network import Network
+from gmrl_lab.atari.windows import HORIZON, Source, Windows
+from gmrl_lab.learners.optimisers import Parameters
+from gmrl_lab.seeding import Generators
+
+N_STARTS = 64
+"""Start states of the windows."""
+SPACING = 15
+"""Steps between two of them."""
+MAX_IDLE = 30
+N_FRAMES = 4
+POLICY = ("conv", "hidden", "policy")
+"""Parameters that the policy depends on; the others are the critic's alone."""
+
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """A state of the emulator and the frames `(4, size, size)` that a policy sees there."""
+
+    state: Any
+    frames: Bytes
+
+
+class Emulator:
+    """One game, seen as `ale_py.AtariVectorEnv` shows it, with states that can be restored.
+
+    Args:
+        game: its usual name, as "Qbert".
+        size: of the picture.
+
+    Raises:
+        ModuleNotFoundError: without ale_py, the extra [atari].
+
+    Taught in lesson 14.
+    """
+
+    def __init__(self, game: str, size: int) -> None:
+        try:
+            from ale_py import ALEInterface, LoggerMode, roms
+        except ModuleNotFoundError as error:
+            words = f"Atari games need {error.name}: pip install 'gmrl_lab[atari]'"
+            raise ModuleNotFoundError(words, name=error.name) from error
+        ALEInterface.setLoggerMode(LoggerMode.Error)
+        self._ale: Any = ALEInterface()
+        self._ale.setFloat("repeat_action_probability", 0.0)
+        self._ale.setInt("random_seed", 0)
+        rom: Any = roms.get_rom_path(GAMES[game])
+        self._ale.loadROM(rom)
+        self._actions = self._ale.getMinimalActionSet()
+        height, width = self._ale.getScreenDims()
+        self._rows, self._columns = _area_weights(height, size), _area_weights(width, size)
+        self._frames = np.zeros((N_FRAMES, size, size), np.uint8)
+
+    @property
+    def frames(self) -> Bytes:
+        """The last four frames `(4, size, size)`, the newest last."""
+        return self._frames
+
+    @property
+    def idle_at_start(self) -> int:
+        """Frames that the emulator itself lets pass at the start of a game."""
+        self._ale.reset_game()
+        return int(self._ale.getEpisodeFrameNumber())
+
+    def reset(self, idle: int) -> None:
+        """Start a game, with so many idle frames; the first presses FIRE where there is such an action."""
+        from ale_py import Action
+
+        self._ale.reset_game()
+        for frame in range(idle):
+            self._ale.act(Action.FIRE if frame == 0 and Action.FIRE in self._actions else Action.NOOP)
+        self._frames = np.zeros_like(self._frames)
+        self._see(self._ale.getScreenGrayscale())
+
+    def step(self, action: int) -> tuple[float, bool, bool]:
+        """Four frames of an action: the reward, whether a life was lost, whether the game is over."""
+        lives, reward, screens = self._ale.lives(), 0, []
+        for frame in range(FRAME_SKIP):
+            reward += self._ale.act(self._actions[action])
+            if self._ale.game_over():
+                break
+            if frame >= FRAME_SKIP - 2:
+                screens.append(self._ale.getScreenGrayscale())
+        over = bool(self._ale.game_over())
+        if not over:
+            self._see(np.maximum(*screens))
+        return float(reward), over or self._ale.lives() < lives, over
+
+    def keep(self) -> Snapshot:
+        """The state as it is, to return to."""
+        return Snapshot(self._ale.cloneState(), self._frames)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Return to a kept state."""
+        self._ale.restoreState(snapshot.state)
+        self._frames = snapshot.frames
+
+    def _see(self, screen: Bytes) -> None:
+        """A frame reduced by area, as OpenCV does it; ties go to the even number."""
+        small = self._rows @ screen.astype(np.float32) @ self._columns.T
+        self._frames = np.concatenate([self._frames[1:], np.rint(small).astype(np.uint8)[None]])
+
+
+class EmulatorSource(Source):
+    """Windows of an Atari policy from a fixed set of start states, which that policy itself has reached.
+
+    Args:
+        game: its usual name.
+        size: of the picture.
+        network, parameters: of policy and critic at the checkpoint.
+        discount: γ of the outer objective, on which the critic is conditioned.
+        reward_clip: rewards are seen in [−clip, clip].
+
+    Taught in lesson 14.
+    """
+
+    batched = False
+
+    def __init__(
+        self, game: str, size: int, network: Network, parameters: Parameters, discount: float, reward_clip: float
+    ) -> None:
+        self.network, self.discount, self._clip = network, discount, reward_clip
+        self._all = parameters
+        self.parameters = {name: x for name, x in parameters.items() if name.startswith(POLICY)}
+        self._emulator = Emulator(game, size)
+        self.starts = self._collect(torch.Generator().manual_seed(0))
+
+    @classmethod
+    def load(cls, path: Path) -> "EmulatorSource":
+        """From a checkpoint of a training run on one of the games.
+
+        Raises:
+            ValueError: if it is no checkpoint, or one of another environment.
+        """
+        identity, learner = read_identity(path), load_checkpoint(path)["learner"]
+        game, size = identity["game"], identity["size"]
+        if game not in GAMES:
+            raise bad("source", f"a checkpoint of {game!r}", "one of " + ", ".join(GAMES))
+        parameters = learner["parameters"]
+        n_actions = len(parameters["policy.bias"])
+        network = Network(identity["network"], (N_FRAMES, size, size), n_actions)
+        return cls(game, size, network, parameters, identity["discount"], identity["reward_clip"])
+
+    @torch.no_grad()
+    def draw(self, parameters: Parameters, n: int, generator: Generators) -> Windows:
+        """n windows from start states drawn uniformly; all act together, the emulator takes them in turn."""
+        assert isinstance(generator, torch.Generator)
+        which = torch.randint(len(self.starts), (n,), generator=generator).tolist()
+        now = [self.starts[i] for i in which]
+        alive = torch.ones(n, HORIZON + 1, dtype=torch.bool)
+        rewards = torch.zeros(n, HORIZON)
+        seen, actions = [], []
+        for t in range(HORIZON):
+            seen.append(torch.from_numpy(np.stack([each.frames for each in now])))
+            actions.append(self._act(parameters, seen[-1], generator))
+            for i in alive[:, t].nonzero().flatten().tolist():
+                self._emulator.restore(now[i])
+                rewards[i, t], ended, _ = self._emulator.step(int(actions[-1][i]))
+                alive[i, t + 1 :] = not ended
+                now[i] = self._emulator.keep()
+        seen.append(torch.from_numpy(np.stack([each.frames for each in now])))
+        observations = torch.stack(seen, 1)
+        values = self._value(observations) * alive
+        clipped = rewards.clamp(-self._clip, self._clip)
+        return Windows(observations[:, :-1], torch.stack(actions, 1), clipped, values, alive[:, :-1].to(rewards.dtype))
+
+    def _act(self, parameters: Parameters, seen: Tensor, generator: torch.Generator) -> Tensor:
+        policy = self.network.logits(parameters, self.network.features(parameters, seen)).softmax(-1)
+        return torch.multinomial(policy, 1, generator=generator).squeeze(-1)
+
+    def _value(self, observations: Tensor) -> Tensor:
+        """V̂ `(n, T + 1)` of the checkpoint."""
+        discount = torch.tensor(self.discount)
+        parts = (self.network.features(self._all, part) for part in observations.split(256))
+        return torch.cat([self.network.value(self._all, x.flatten(0, 1), discount) for x in parts]).view(
+            observations.shape[:2]
+        )
+
+    @torch.no_grad()
+    def _collect(self, generator: torch.Generator) -> list[Snapshot]:
+        """States of the policy's own games, some steps apart."""
+        starts: list[Snapshot] = []
+        over = True
+        for step in range(N_STARTS * SPACING):
+            if over:
+                self._emulator.reset(1 + int(torch.randint(MAX_IDLE, (1,), generator=generator)))
+            if step % SPACING == 0:
+                starts.append(self._emulator.keep())
+            seen = torch.from_numpy(self._emulator.frames)[None]
+            _, _, over = self._emulator.step(int(self._act(self.parameters, seen, generator)))
+        return starts
+
+
+def _area_weights(n: int, size: int) -> NDArray[np.float32]:
+    """How much of each of n pixels a pixel of the smaller picture covers, `(size, n)`; rows sum to 1."""
+    edges = np.arange(size + 1) * (n / size)
+    low, high = edges[:-1, None], edges[1:, None]
+    pixel = np.arange(n)
+    covered = np.clip(np.minimum(high, pixel + 1) - np.maximum(low, pixel), 0.0, None)
+    return np.asarray(covered * (size / n), np.float32)

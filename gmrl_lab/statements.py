@@ -19,6 +19,7 @@ from gmrl_lab.registry import (
     lesson_09,
     lesson_10,
     lesson_11,
+    lesson_12,
 )
 
 STATEMENTS: tuple[Statement, ...] = (
@@ -33,6 +34,7 @@ STATEMENTS: tuple[Statement, ...] = (
     *lesson_09.ROWS,
     *lesson_10.ROWS,
     *lesson_11.ROWS,
+    *lesson_12.ROWS,
 )
 """All rows, in teaching order."""
 

@@ -30,7 +30,9 @@ class Settings:
 
     inner: str = choice(*SOURCES, default="on", label="inner", help="source of the opponent's step")
     hessian: str = choice(*SOURCES, default="on", label="mixed derivative", help="source of ∇φ∇θ V²")
-    outer: str = toggles({"on": "fresh plays", "exact": "true value"}, default="on", label="outer")
+    outer: str = toggles(
+        {"on": "fresh plays", "exact": "true value"}, default="on", label="outer", help="source of the outer gradient"
+    )
     n_inner: int = powers_of_two(16, 256, default=64, label="|τ|", help="plays for each part of the look-ahead")
     n_outer: int = powers_of_two(16, 256, default=64, label="|τ| outer", help="plays for the outer gradient")
     estimator: str = choice(*ESTIMATORS, default="DiCE", label="estimator")

@@ -28,7 +28,9 @@ def figure_3(table: pd.DataFrame) -> go.Figure:
     effective = {"title": {"text": "effective trajectories"}, "type": "log"}
     panels.append(Panel("(d) how many stored ones still count", off, x=UPDATE, y=effective))
     panels.append(_shares(table))
-    return grid(panels, 2, row_height=340, hovermode="closest")
+    legend = {"orientation": "h", "x": 0.0, "y": -0.16, "yanchor": "top"}  # below the names of all settings
+    margin = {"l": 56, "r": 12, "t": 32, "b": 220}
+    return grid(panels, 2, row_height=360, hovermode="closest", legend=legend, margin=margin)
 
 
 def figure_9(table: pd.DataFrame) -> go.Figure:

@@ -90,11 +90,10 @@ def test_figure_in_a_table_and_a_picture(tmp_path: Path, capsys: pytest.CaptureF
 
 def test_all_figures_into_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["figure", "all", "--out", "results", "--html", "results", "--cache", "None", *CI]) == 0
-    figures = (*paper.FIGURES, *paper.LOLA_FIGURES)
-    names = {f"figure_{n}.{kind}" for n in figures for kind in ("parquet", "html")}
+    names = {f"figure_{n}.{kind}" for n in paper.FIGURES for kind in ("parquet", "html")}
     assert {path.name for path in (tmp_path / "results").iterdir()} == names
     assert not (tmp_path / ".cache").exists()
-    assert capsys.readouterr().out.count(" rows\n") == len(figures)
+    assert capsys.readouterr().out.count(" rows\n") == len(paper.FIGURES)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +166,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path, jobs: str) -> None:
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
-    assert "gmrl-lab: interrupted; finished cells are kept, run the same command to go on" in errors
+    assert "gmrl-lab: interrupted; what is finished is kept, run the same command to go on" in errors
     assert "Traceback" not in errors
     kept = len(list(cache.glob("*.parquet")))
     assert 1 <= kept < 16

@@ -51,6 +51,7 @@ def killed(arguments: list[str], folder: Path) -> None:
     assert process.returncode == -signal.SIGKILL, "it was killed in the middle"
 
 
+@pytest.mark.slow
 def test_a_killed_run_that_resumes_equals_one_that_was_not(tmp_path: Path) -> None:
     run = short(steps=20_000, variant="mgrl-lvc")
     arguments = ["--game", "CartPole", "--variant", "mgrl-lvc", "--steps", "20_000", "--n-envs", "8", "--seed", "3"]

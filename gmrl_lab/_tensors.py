@@ -1,11 +1,14 @@
 """Three tensor helpers with types, shared by the core."""
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
 
+@lru_cache(maxsize=1024)
 def broadcast_shapes(*shapes: torch.Size | tuple[int, ...]) -> torch.Size:
-    """The shape that all `shapes` broadcast to."""
+    """The shape that all `shapes` broadcast to; remembered, for torch takes 0.1 ms to say it."""
     return torch.Size(torch.broadcast_shapes(*shapes))
 
 

@@ -142,7 +142,7 @@ WHICH_ONE = Question(
     hints={
         "a": "At 256 the two have nearly the same error. Which part of each is still falling?",
         "b": "DiCE is unbiased too. By how much does its variance exceed the others' at 256?",
-        "d": "AD's line is flat from 32 on. What would make it rise?",
+        "d": "AD's line is flat from 16 on. What would make it rise?",
     },
 )
 

@@ -32,8 +32,8 @@ class Settings:
         {"LOLA": "looks ahead", "naive": "takes the other as given"}, default="LOLA", label="learner"
     )
     game: str = choice(*GAMES, OWN, default="ipd", label="game")
-    temptation: float = number(-10.0, 10.0, default=0.0, label="DC", help="payoff of cheating, own payoffs only")
-    sucker: float = number(-10.0, 10.0, default=-3.0, label="CD", help="payoff of being cheated, own payoffs only")
+    temptation: float = number(-10.0, 10.0, default=0.0, label="DC", help="own payoffs: to cheat")
+    sucker: float = number(-10.0, 10.0, default=-3.0, label="CD", help="own payoffs: cheated")
     n_inner_steps: int = slider(1, 5, default=1, label="K", help="look-ahead steps")
     inner_lr: float = log_slider(0.03, 10.0, default=0.3, label="α", help="size of a look-ahead step")
     discount: float = steps((0.5, 0.8, 0.9, 0.96, 0.98), default=0.96, label="γ", help="discount")

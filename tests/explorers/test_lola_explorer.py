@@ -118,5 +118,5 @@ def test_bad_payoffs_keep_the_figure() -> None:
     explorer = lola.opponent_shaping(n_updates=50, n_seeds=1)
     before = explorer.figure.content
     explorer.controls.widgets["temptation"].value = 20.0
-    assert "DC, payoff of cheating, own payoffs only must be from -10 to 10, got 20" in explorer.view.alert.value
+    assert "DC, own payoffs: to cheat must be from -10 to 10, got 20" in explorer.view.alert.value
     assert explorer.figure.content is before

@@ -104,7 +104,7 @@ def draw(result: Result) -> tuple[go.Figure, str]:
     x = {"title": {"text": "update"}, "range": [0, result.settings.n_updates]}
     panels = [
         Panel("Score per round", _scores(result), 1.5, x, {"range": [-2.1, -0.9]}),
-        Panel("Cosine with the exact one", _agreement(result), 1.2, x, {"range": [-0.55, 1.05]}),
+        Panel("Mean cosine with the exact one so far", _agreement(result), 1.2, x, {"range": [-0.55, 1.05]}),
         Panel("Share of plays that count", _effective(result), 1.0, x, {"range": [0, 1.05]}),
     ]
     return side_by_side(panels, gap=0.07, hovermode="closest"), _summary(result)
@@ -168,8 +168,14 @@ def _scores(result: Result) -> list[Trace]:
 
 
 def _agreement(result: Result) -> list[Trace]:
-    curves = [_curve(getattr(result, column), name, 1 + i) for i, (column, name) in enumerate(MEASURES.items())]
+    so_far = {name: _so_far(getattr(result, column)) for column, name in MEASURES.items()}
+    curves = [_curve(values, name, 1 + i) for i, (name, values) in enumerate(so_far.items())]
     return [trace for curve in curves for trace in curve]
+
+
+def _so_far(values: Tensor) -> Tensor:
+    """Mean over the updates up to each one, without what is undefined."""
+    return values.nan_to_num().cumsum(0) / (~values.isnan()).cumsum(0)
 
 
 def _effective(result: Result) -> list[Trace]:

@@ -57,6 +57,8 @@ def test_figure_line_and_table_say_the_same() -> None:
     mean = next(trace for trace in figure.data if trace.name == "mean of runs ± 95%")
     assert mean.y[-1] == pytest.approx(result.score[-1].mean().item())
     assert f"{result.score[-1].mean():.2f} ± " in summary
+    agreement = next(trace for trace in figure.data if trace.name == "whole meta-gradient")
+    assert agreement.y[-1] == pytest.approx(result.cosine.nanmean().item())
     assert "after 20 of 20 updates" in summary
     assert f"of 16 stored plays for inner {result.effective[-1, :, 0].mean():.0%} count" in summary
     frame = table(result)

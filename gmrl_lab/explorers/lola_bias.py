@@ -20,7 +20,7 @@ HORIZON = 50
 STORED = 4
 """The buffer holds so many times the trajectories of a part, and that many more join it in each update."""
 COOPERATION = -1.5
-N_REDRAWS = 20
+N_REDRAWS = 10
 MEASURES = {"cosine": "whole meta-gradient", "cosine_exact_outer": "the same, outer exact"}
 
 

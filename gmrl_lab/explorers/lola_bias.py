@@ -28,13 +28,13 @@ MEASURES = {"cosine": "whole meta-gradient", "cosine_exact_outer": "the same, ou
 class Settings:
     """The controls."""
 
-    inner: str = choice(*SOURCES, default="on", label="inner", help="source of the opponent's step")
-    hessian: str = choice(*SOURCES, default="on", label="mixed derivative", help="source of ∇φ∇θ V²")
+    inner: str = choice(*SOURCES, default="on", label="inner", help="opponent's step")
+    hessian: str = choice(*SOURCES, default="on", label="mixed derivative", help="∇φ∇θ V²")
     outer: str = toggles(
-        {"on": "fresh plays", "exact": "true value"}, default="on", label="outer", help="source of the outer gradient"
+        {"on": "fresh plays", "exact": "true value"}, default="on", label="outer", help="last gradient"
     )
-    n_inner: int = powers_of_two(16, 256, default=64, label="|τ|", help="plays for each part of the look-ahead")
-    n_outer: int = powers_of_two(16, 256, default=64, label="|τ| outer", help="plays for the outer gradient")
+    n_inner: int = powers_of_two(16, 256, default=64, label="|τ|", help="plays, look-ahead")
+    n_outer: int = powers_of_two(16, 256, default=64, label="|τ| outer", help="plays, outer")
     estimator: str = choice(*ESTIMATORS, default="DiCE", label="estimator")
     baseline: str = choice(*BASELINES, default="reward", label="V̂", help="what the baseline is fitted to")
     n_seeds: int = steps((1, 4, 10), default=4, label="runs")

@@ -20,7 +20,7 @@ HORIZON = 50
 STORED = 4
 """The buffer holds so many times the trajectories of a part, and that many more join it in each update."""
 COOPERATION = -1.5
-N_REDRAWS = 20
+N_REDRAWS = 10
 MEASURES = {"cosine": "whole meta-gradient", "cosine_exact_outer": "the same, outer exact"}
 
 
@@ -28,13 +28,13 @@ MEASURES = {"cosine": "whole meta-gradient", "cosine_exact_outer": "the same, ou
 class Settings:
     """The controls."""
 
-    inner: str = choice(*SOURCES, default="on", label="inner", help="source of the opponent's step")
-    hessian: str = choice(*SOURCES, default="on", label="mixed derivative", help="source of ∇φ∇θ V²")
+    inner: str = choice(*SOURCES, default="on", label="inner", help="opponent's step")
+    hessian: str = choice(*SOURCES, default="on", label="mixed derivative", help="∇φ∇θ V²")
     outer: str = toggles(
-        {"on": "fresh plays", "exact": "true value"}, default="on", label="outer", help="source of the outer gradient"
+        {"on": "fresh plays", "exact": "true value"}, default="on", label="outer", help="last gradient"
     )
-    n_inner: int = powers_of_two(16, 256, default=64, label="|τ|", help="plays for each part of the look-ahead")
-    n_outer: int = powers_of_two(16, 256, default=64, label="|τ| outer", help="plays for the outer gradient")
+    n_inner: int = powers_of_two(16, 256, default=64, label="|τ|", help="plays, look-ahead")
+    n_outer: int = powers_of_two(16, 256, default=64, label="|τ| outer", help="plays, outer")
     estimator: str = choice(*ESTIMATORS, default="DiCE", label="estimator")
     baseline: str = choice(*BASELINES, default="reward", label="V̂", help="what the baseline is fitted to")
     n_seeds: int = steps((1, 4, 10), default=4, label="runs")
@@ -104,7 +104,7 @@ def draw(result: Result) -> tuple[go.Figure, str]:
     x = {"title": {"text": "update"}, "range": [0, result.settings.n_updates]}
     panels = [
         Panel("Score per round", _scores(result), 1.5, x, {"range": [-2.1, -0.9]}),
-        Panel("Cosine with the exact one", _agreement(result), 1.2, x, {"range": [-0.55, 1.05]}),
+        Panel("Mean cosine with the exact one so far", _agreement(result), 1.2, x, {"range": [-0.55, 1.05]}),
         Panel("Share of plays that count", _effective(result), 1.0, x, {"range": [0, 1.05]}),
     ]
     return side_by_side(panels, gap=0.07, hovermode="closest"), _summary(result)
@@ -168,8 +168,14 @@ def _scores(result: Result) -> list[Trace]:
 
 
 def _agreement(result: Result) -> list[Trace]:
-    curves = [_curve(getattr(result, column), name, 1 + i) for i, (column, name) in enumerate(MEASURES.items())]
+    so_far = {name: _so_far(getattr(result, column)) for column, name in MEASURES.items()}
+    curves = [_curve(values, name, 1 + i) for i, (name, values) in enumerate(so_far.items())]
     return [trace for curve in curves for trace in curve]
+
+
+def _so_far(values: Tensor) -> Tensor:
+    """Mean over the updates up to each one, without what is undefined."""
+    return values.nan_to_num().cumsum(0) / (~values.isnan()).cumsum(0)
 
 
 def _effective(result: Result) -> list[Trace]:

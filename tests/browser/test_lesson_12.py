@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from lab import Browser, ExplorerOnPage, JupyterLab, NotebookPage
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

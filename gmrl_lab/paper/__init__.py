@@ -1,6 +1,7 @@
 """The paper's experiments: its tables as dataclasses, its figures as functions from a scale to a tidy table."""
 
-from gmrl_lab.paper.drawing import draw
+from typing import TYPE_CHECKING, Any
+
 from gmrl_lab.paper.figures import (
     BEYOND,
     FIGURES,
@@ -20,6 +21,9 @@ from gmrl_lab.paper.lola import Table3, figure_3, figure_9
 from gmrl_lab.paper.settings import SCALES, Scale, Table2
 from gmrl_lab.paper.shipped import shipped
 from gmrl_lab.paper.verdicts import verdicts
+
+if TYPE_CHECKING:
+    from gmrl_lab.paper.drawing import draw
 
 __all__ = [
     "BEYOND",
@@ -45,3 +49,12 @@ __all__ = [
     "value_noise",
     "verdicts",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`draw` loads Plotly, which takes a second, when it is first used: a table alone does without."""
+    if name == "draw":
+        from gmrl_lab.paper.drawing import draw
+
+        return draw
+    raise AttributeError(f"module 'gmrl_lab.paper' has no attribute {name!r}")

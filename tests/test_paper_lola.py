@@ -230,16 +230,14 @@ def test_the_first_rows_of_what_is_shipped_come_out_again(figure: str, monkeypat
 
 @FIGURES
 def test_all_settings_are_shipped_whole(figure: str) -> None:
-    """Ten runs at least; of those with 1024 stored trajectories six."""
+    """Ten runs at least, and twenty where a verdict needs them."""
     shipped = paper.shipped(figure)
     assert shipped.attrs["scale"] == "paper"
     assert set(shipped["setting"]) == set(NAMES)
     assert (shipped.groupby(["setting", "run"])["update"].agg(["count", "max"]) == [50, 500]).all(axis=None)
     runs = shipped.groupby("setting")["run"].nunique()
     assert (runs[list(lola.DECISIVE)] == 20).all()
-    stored = ["off-off", "off-on", "on-off"]
-    assert (runs[stored] >= 6).all()
-    assert (runs.drop(stored) >= 10).all()
+    assert (runs >= 10).all()
 
 
 def test_what_the_shipped_runs_say() -> None:

@@ -40,9 +40,15 @@ def start(clone: Path, log: Path, *command: str) -> subprocess.Popen[bytes]:
         name: value for name, value in os.environ.items() if not name.startswith(("VIRTUAL_ENV", "PYTHON", "PYTEST"))
     }
     with log.open("wb") as sink:
+        pipes = {"stdout": sink, "stderr": sink, "stdin": subprocess.DEVNULL}
         return subprocess.Popen(
-            ["make", *command], cwd=clone, env=keep, stdout=sink, stderr=sink, stdin=subprocess.DEVNULL, process_group=0
+            ["make", *command], cwd=clone, env=keep, process_group=0, preexec_fn=heed_interrupts, **pipes
         )
+
+
+def heed_interrupts() -> None:
+    """A shell's background process is born deaf to Ctrl-C, and so are those that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def stop(process: subprocess.Popen[bytes], sign: int) -> None:

@@ -50,6 +50,7 @@ function render({ model, el }) {
         const Plotly = await (window.gmrlPlotly ??= load(model))
         // Before it is on the page it has no width, and would be drawn twice.
         while (!plot.isConnected && !gone) await new Promise(requestAnimationFrame)
+        if (gone) break
         const { data, layout } = JSON.parse(model.get("figure"))
         plot.style.minHeight = `${layout.height ?? 420}px`
         await Plotly.react(plot, data, layout, CONFIG)

@@ -274,9 +274,12 @@ class NotebookPage:
 
     def assert_clean(self) -> None:
         """No error in page or cells, no request to another host."""
-        assert self.complaints.foreign_requests == []
-        assert self.complaints.page_errors == []
-        assert self.complaints.console_errors == []
+        for complaints in (
+            self.complaints.foreign_requests,
+            self.complaints.page_errors,
+            self.complaints.console_errors,
+        ):
+            assert complaints == [], complaints  # in words: pytest explains no assertion outside a test module
         assert self.cell_errors() == []
 
     def close(self) -> None:

@@ -194,6 +194,10 @@ class Browser:
         return self._browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True).new_page()
 
 
+SLOW_START = "[anywidget] Failed to initialize model."
+"""What anywidget says of a script that needs more than two seconds to start: a figure outlives it (test_slow_start)."""
+
+
 @dataclass
 class Complaints:
     """What the page said while nobody looked."""

@@ -5,7 +5,6 @@ score, and the four meta-parameters.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +12,11 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from gmrl_lab._validate import bad, check_choice, check_whole
+from gmrl_lab.paper.shipped import read
 from gmrl_lab.plots import Panel, Trace, band, grid
-from gmrl_lab.sweep import read_table
 
 Values = npt.NDArray[np.float64]
 
-DATA = Path(__file__).resolve().parent.parent / "data"
 PUBLISHED_STEPS = 40_000_000
 VARIANTS = {
     "a2c": "A2C",
@@ -136,13 +134,7 @@ def shipped(name: str) -> pd.DataFrame:
 
     Taught in lesson 14.
     """
-    path = DATA / f"atari_{name}.parquet"
-    if not path.exists():
-        known = sorted(found.stem.removeprefix("atari_") for found in DATA.glob("atari_*.parquet"))
-        raise bad("name", repr(name), "one of those shipped: " + (", ".join(map(repr, known)) or "none"))
-    table, made = read_table(path)
-    table.attrs.update(made)
-    return table
+    return read("atari", name, "name")
 
 
 def _traces(runs: pd.DataFrame, column: str, *, legend: bool) -> Iterator[Trace]:

@@ -29,15 +29,15 @@ def shipped(figure: str) -> pd.DataFrame:
 
     Taught in lesson 08.
     """
-    return read("figure", figure)
+    return read("figure", figure, "figure")
 
 
-def read(kind: str, name: str) -> pd.DataFrame:
-    """The shipped table `{kind}_{name}.parquet`, with what made it in its `attrs`; errors as for `shipped`."""
+def read(kind: str, name: str, argument: str) -> pd.DataFrame:
+    """The shipped table `{kind}_{name}.parquet`, with what made it in its `attrs`; errors name `argument`."""
     path = FOLDER / f"{kind}_{name}.parquet"
     if not path.exists():
         known = sorted(found.stem.removeprefix(f"{kind}_") for found in FOLDER.glob(f"{kind}_*.parquet"))
-        raise bad(kind, repr(name), "one of those shipped: " + (", ".join(map(repr, known)) or "none"))
+        raise bad(argument, repr(name), "one of those shipped: " + (", ".join(map(repr, known)) or "none"))
     table, made = read_table(path)
     table.attrs.update(made)
     return table

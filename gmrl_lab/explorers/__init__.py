@@ -25,6 +25,7 @@ from gmrl_lab.explorers.hessian_bias import hessian_bias
 from gmrl_lab.explorers.lirpg import lirpg_experiments
 from gmrl_lab.explorers.lola import opponent_shaping
 from gmrl_lab.explorers.lola_bias import lola_bias
+from gmrl_lab.explorers.mgrl import through_updates
 from gmrl_lab.explorers.permutations import maml_permutations
 from gmrl_lab.explorers.theorem import bias_variance_theorem
 from gmrl_lab.explorers.two_targets import two_targets
@@ -59,6 +60,7 @@ __all__ = [
     "slider",
     "steps",
     "switch",
+    "through_updates",
     "toggles",
     "two_targets",
     "unified_framework",

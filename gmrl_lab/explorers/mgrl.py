@@ -116,7 +116,10 @@ def world(critic: float = 0.0) -> Windows:
 
 @lru_cache(maxsize=64)
 def by_update(estimator: str | None, discount: float, gae_lambda: float, critic: float, inner_lr: float) -> Tensor:
-    """α D_i Π_{j>i} (I + α H_j) v for each K and i, `(5, 5, 2)`, zero for i ≥ K; None for the truth."""
+    """α D_i Π_{j>i} (I + α H_j) v for each K and i, `(5, 5, 2)`, zero for i ≥ K; None for the truth.
+
+    Taught in lesson 13.
+    """
     task = replace(world(critic), estimator=None if estimator is None else ESTIMATORS[estimator])
     terms = product_terms(task, gl.MGRL.phi(discount, gae_lambda), MAX_STEPS, inner_lr)
     found = torch.zeros(MAX_STEPS, MAX_STEPS, 2, dtype=torch.float64)

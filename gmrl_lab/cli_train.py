@@ -76,6 +76,8 @@ class TrainGrid:
     """Environment steps of each run."""
     scale: Literal["full", "reduced"] = "full"
     """As for `train`."""
+    only_finished: bool = False
+    """Train nothing: make the table of those of these runs that are finished."""
     jobs: int = 1
     """Worker processes."""
     scheduler: str | None = None
@@ -83,11 +85,13 @@ class TrainGrid:
 
     def __call__(self, command: Sequence[str]) -> None:
         """Train all, and write the table."""
-        from gmrl_lab.atari.grid import Grid, grid, on_cluster
+        from gmrl_lab.atari.grid import Grid, grid, on_cluster, record
         from gmrl_lab.sweep import write_table
 
         runs = Grid(self.games, self.variants, self.seeds, self.steps, self.scale)
         with on_cluster(self.scheduler):
-            table = grid(runs, self.out, n_jobs=None if self.scheduler else self.jobs)
-        write_table(self.out / "runs.parquet", table, {"command": " ".join(command)})
-        print(f"{table.groupby(['game', 'variant', 'seed']).ngroups} runs: {self.out / 'runs.parquet'}")
+            n_jobs = None if self.scheduler else self.jobs
+            table = grid(runs, self.out, n_jobs=n_jobs, only_finished=self.only_finished)
+        write_table(self.out / "runs.parquet", table, record(table, self.out, command))
+        made = table.groupby(["game", "variant", "seed"]).ngroups
+        print(f"{made} of {len(runs.points)} runs: {self.out / 'runs.parquet'}")

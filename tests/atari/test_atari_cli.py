@@ -43,11 +43,20 @@ def test_a_run_and_its_continuation(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_a_grid_writes_one_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     games = ["--games", "CartPole", "RandomMDP", "--variants", "a2c", "mgrl-lvc", "--steps", "640"]
     told = says(["train-grid", "--out", str(tmp_path), *games], capsys, code=0)
-    assert f"4 runs: {tmp_path}/runs.parquet" in told
-    table = read_table(tmp_path / "runs.parquet")[0]
+    assert f"4 of 4 runs: {tmp_path}/runs.parquet" in told
+    table, made = read_table(tmp_path / "runs.parquet")
     assert table[["game", "variant"]].drop_duplicates().to_numpy().tolist() == [
         [game, variant] for game in ("CartPole", "RandomMDP") for variant in ("a2c", "mgrl-lvc")
     ]
+    assert made["command"] == " ".join(["gmrl-lab", "train-grid", "--out", tmp_path.name, *games])
+    assert made["commands"]["CartPole-a2c-0"] == (
+        "gmrl-lab train --game CartPole --variant a2c --seed 0 --steps 640 --scale full --out CartPole-a2c-0"
+    )
+    assert str(tmp_path) not in str(made)
+    more = ["train-grid", "--out", str(tmp_path), *games, "--seeds", "0", "1", "--only-finished"]
+    assert "4 of 8 runs" in says(more, capsys, code=0)
+    none = ["train-grid", "--out", str(tmp_path), *games, "--seeds", "1", "--only-finished"]
+    assert "where none of these runs is finished" in says(none, capsys)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 
 from gmrl_lab.atari import figures
+from gmrl_lab.atari.grid import run_name
 
 
 def runs(seeds: int = 3, games: tuple[str, ...] = ("Qbert", "Seaquest"), steps: int = 5) -> pd.DataFrame:
@@ -113,10 +114,12 @@ def test_what_cannot_be_drawn_is_named() -> None:
 
 def test_what_is_shipped_says_what_made_it_and_can_be_drawn() -> None:
     table = figures.shipped("proof")
-    runs_in = table[["game", "variant", "seed"]].drop_duplicates()
-    assert {" ".join(map(str, row)) for row in runs_in.to_numpy()} == set(table.attrs["commands"])
-    for game, rows in table.groupby("game"):
-        assert rows["step"].max() >= table.attrs["steps"][game]
+    runs_in = {run_name(*run): rows for run, rows in table.groupby(["game", "variant", "seed"])}
+    for each in ("commands", "commits", "steps_per_second"):
+        assert set(table.attrs[each]) == set(runs_in)
+    assert all(rows["step"].max() >= table.attrs["steps"] for rows in runs_in.values())
+    assert set(table.attrs["seeds"]) == set(table["seed"])
+    assert "no verdict" in table.attrs["note"]
     assert {"torch", "ale-py", "python"} <= set(table.attrs["versions"])
     assert "CPU" in table.attrs["machine"]
     titles = [title["text"] for title in figures.draw("4", table).layout.annotations]

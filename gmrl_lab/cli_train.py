@@ -10,8 +10,10 @@ from typing import Literal
 class Train:
     """Train A2C or MGRL on an Atari game (Table 4).
 
-    gmrl-lab train --game Qbert --steps 50_000 --scale reduced --out runs/q     a minute on a laptop
-    gmrl-lab train --game Qbert --variant mgrl-lvc --steps 40_000_000 --out runs/qbert     as published: a GPU
+    $ gmrl-lab train --game Qbert --steps 50_000 --scale reduced --out runs/q
+      a minute on a laptop
+    $ gmrl-lab train --game Qbert --variant mgrl-lvc --out runs/qbert
+      as published, 40,000,000 steps: for a GPU
 
     In the folder: checkpoint.pt, metrics.parquet, games.parquet. With --resume a run goes on from its checkpoint.
     """
@@ -58,8 +60,10 @@ class Train:
 class TrainGrid:
     """Train all combinations of games, variants and seeds, one job each, into one table for Figures 4, 10 and 11.
 
-    gmrl-lab train-grid --steps 50_000 --scale reduced --out runs
-    gmrl-lab train-grid --games Qbert Seaquest --seeds 0 1 2 --jobs 2 --out runs
+    $ gmrl-lab train-grid --steps 50_000 --scale reduced --out runs
+      eight games, three variants, one seed: an hour of two cores
+    $ gmrl-lab train-grid --games Qbert Seaquest --seeds 0 1 2 --jobs 2 --out runs
+      as published, with three seeds: 18 runs, each for a GPU
 
     Interrupted, the same command goes on: finished runs are kept, and the others have checkpoints.
     """

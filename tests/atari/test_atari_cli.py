@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import tyro
 
 from gmrl_lab import cli
 from gmrl_lab.atari.checkpoint import read_identity
+from gmrl_lab.cli_train import Train, TrainGrid
 from gmrl_lab.sweep import read_table
 
 SHORT = ["--game", "CartPole", "--steps", "1_000", "--n-envs", "8", "--device", "cpu"]
@@ -57,6 +59,17 @@ def test_a_grid_writes_one_table(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "4 of 8 runs" in says(more, capsys, code=0)
     none = ["train-grid", "--out", str(tmp_path), *games, "--seeds", "1", "--only-finished"]
     assert "where none of these runs is finished" in says(none, capsys)
+
+
+@pytest.mark.parametrize("command", ["train", "train-grid"])
+def test_each_example_of_the_help_has_a_line_of_its_own(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    examples = [line for line in capsys.readouterr().out.splitlines() if f"$ gmrl-lab {command} " in line]
+    assert len(examples) == 2
+    for line in examples:
+        given = line.strip().removeprefix("$ gmrl-lab ").split()
+        assert tyro.extras.subcommand_cli_from_dict({"train": Train, "train-grid": TrainGrid}, args=given).out
 
 
 @pytest.mark.parametrize(

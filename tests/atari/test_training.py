@@ -14,10 +14,11 @@ from pandas.testing import assert_frame_equal
 
 from gmrl_lab.atari import training as module
 from gmrl_lab.atari.figures import draw
-from gmrl_lab.atari.grid import Grid, curve_table, grid
+from gmrl_lab.atari.grid import Grid, curve_table, grid, record
 from gmrl_lab.atari.logger import CLOCK, Logger
+from gmrl_lab.atari.provenance import commit, device_of, without_places
 from gmrl_lab.atari.settings import Table4
-from gmrl_lab.atari.training import CHECKPOINT, Trainer, Training, device_of, train
+from gmrl_lab.atari.training import CHECKPOINT, Trainer, Training, train
 from gmrl_lab.sweep import read_table
 
 VARIANTS = ["a2c", "mgrl", "mgrl-lvc"]
@@ -117,6 +118,18 @@ def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
         quietly(short(), tmp_path, resume=True)
 
 
+def test_a_finished_run_is_read_without_its_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    through = quietly(short(), tmp_path, command=("one",))
+    monkeypatch.setattr(module, "Trainer", None)
+    same(quietly(short(), tmp_path, resume=True).games, through.games)
+    assert read_table(tmp_path / "games.parquet")[1]["command"] == "one"
+    (tmp_path / "games.parquet").unlink()  # as by a kill between checkpoint and tables
+    quietly(short(), tmp_path, resume=True, command=("two",))
+    table, made = read_table(tmp_path / "games.parquet")
+    same(table, through.games)
+    assert made["command"] == "two"
+
+
 def test_tables_say_what_made_them(tmp_path: Path) -> None:
     quietly(short(), tmp_path, command=("gmrl-lab", "train", "--out", "a b"))
     for name in ("metrics", "games"):
@@ -125,6 +138,52 @@ def test_tables_say_what_made_them(tmp_path: Path) -> None:
         assert made["settings"] == short().identity
         assert made["versions"]["torch"] == torch.__version__.partition("+")[0] or made["versions"]["torch"]
         assert made["machine"].endswith("cores, CPU")
+        assert made["commit"] == commit()
+
+
+def test_the_commit_is_that_of_the_code(tmp_path: Path) -> None:
+    package = tmp_path / "checkout" / "package"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+
+    def git(*arguments: str) -> str:
+        own = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-C", str(package)]
+        return subprocess.run(["git", *own, *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+    fresh = commit.__wrapped__
+    assert fresh(package) is None
+    git("init", "-q")
+    assert fresh(package) is None, "in a checkout, but no part of it"
+    git("add", ".")
+    git("commit", "-q", "-m", "all")
+    assert fresh(package) == git("rev-parse", "HEAD")
+    (tmp_path / "checkout" / "notes.py").touch()
+    assert fresh(package) == git("rev-parse", "HEAD"), "not the package's"
+    (package / "more.py").touch()
+    assert fresh(package) == git("rev-parse", "HEAD") + "-dirty"
+
+
+def test_a_command_is_told_without_places() -> None:
+    assert without_places("gmrl-lab train --out '/a b/run 1' --cache=/x/y --game Qbert") == (
+        "gmrl-lab train --out 'run 1' --cache=y --game Qbert"
+    )
+
+
+def test_a_table_of_runs_says_what_made_each(tmp_path: Path) -> None:
+    runs = Grid(("CartPole",), ("a2c", "mgrl"), (0, 1), 1000)
+    alone = Training.at("CartPole", seed=1, variant="a2c", total_steps=1000)
+    quietly(alone, tmp_path / "CartPole-a2c-1", command=("gmrl-lab", "train", "--out", "/there/run"))
+    table = grid(runs, tmp_path, progress=False)
+    made = record(table, tmp_path, ("gmrl-lab", "train-grid", "--out", str(tmp_path)))
+    assert made["command"] == f"gmrl-lab train-grid --out {tmp_path.name}"
+    assert made["commands"]["CartPole-a2c-1"] == "gmrl-lab train --out run"
+    assert list(made["commands"]) == [f"CartPole-{variant}-{seed}" for variant in ("a2c", "mgrl") for seed in (0, 1)]
+    assert set(made["commits"].values()) == {made["commit"]} == {commit()}
+    assert (made["seeds"], made["steps"]) == ([0, 1], 1000)
+    assert made["versions"] == read_table(tmp_path / "CartPole-mgrl-0" / "metrics.parquet")[1]["versions"]
+    assert "no verdict" in made["note"]
+    last = read_table(tmp_path / "CartPole-mgrl-0" / "metrics.parquet")[0].iloc[-1]
+    assert made["steps_per_second"]["CartPole-mgrl-0"] == round(last["env_steps"] / last["seconds"])
 
 
 def test_a_tensor_that_is_not_finite_is_named_and_the_checkpoint_stays(

@@ -13,8 +13,6 @@ import torch
 from pandas.testing import assert_frame_equal
 
 from gmrl_lab.atari import training as module
-from gmrl_lab.atari.figures import draw
-from gmrl_lab.atari.grid import Grid, curve_table, grid, record
 from gmrl_lab.atari.logger import CLOCK, Logger
 from gmrl_lab.atari.provenance import commit, device_of, without_places
 from gmrl_lab.atari.settings import Table4
@@ -169,23 +167,6 @@ def test_a_command_is_told_without_places() -> None:
     )
 
 
-def test_a_table_of_runs_says_what_made_each(tmp_path: Path) -> None:
-    runs = Grid(("CartPole",), ("a2c", "mgrl"), (0, 1), 1000)
-    alone = Training.at("CartPole", seed=1, variant="a2c", total_steps=1000)
-    quietly(alone, tmp_path / "CartPole-a2c-1", command=("gmrl-lab", "train", "--out", "/there/run"))
-    table = grid(runs, tmp_path, progress=False)
-    made = record(table, tmp_path, ("gmrl-lab", "train-grid", "--out", str(tmp_path)))
-    assert made["command"] == f"gmrl-lab train-grid --out {tmp_path.name}"
-    assert made["commands"]["CartPole-a2c-1"] == "gmrl-lab train --out run"
-    assert list(made["commands"]) == [f"CartPole-{variant}-{seed}" for variant in ("a2c", "mgrl") for seed in (0, 1)]
-    assert set(made["commits"].values()) == {made["commit"]} == {commit()}
-    assert (made["seeds"], made["steps"]) == ([0, 1], 1000)
-    assert made["versions"] == read_table(tmp_path / "CartPole-mgrl-0" / "metrics.parquet")[1]["versions"]
-    assert "no verdict" in made["note"]
-    last = read_table(tmp_path / "CartPole-mgrl-0" / "metrics.parquet")[0].iloc[-1]
-    assert made["steps_per_second"]["CartPole-mgrl-0"] == round(last["env_steps"] / last["seconds"])
-
-
 def test_a_tensor_that_is_not_finite_is_named_and_the_checkpoint_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,20 +188,6 @@ def test_a_tensor_that_is_not_finite_is_named_and_the_checkpoint_stays(
     same(quietly(short(), tmp_path, resume=True).metrics, quietly(short()).metrics)
 
 
-def test_a_grid_goes_on_and_its_runs_can_be_repeated_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runs = Grid(("CartPole",), ("a2c", "mgrl-lvc"), (0, 1), 2000)
-    first = grid(Grid(("CartPole",), ("a2c",), (0,), 2000), tmp_path, progress=False)
-    table = grid(runs, tmp_path, progress=False)
-    assert table.groupby(["variant", "seed"], sort=False).ngroups == 4
-    assert_frame_equal(table[(table["variant"] == "a2c") & (table["seed"] == 0)].reset_index(drop=True), first)
-    alone = Training.at("CartPole", seed=1, variant="mgrl-lvc", total_steps=2000)
-    rows = table[(table["variant"] == "mgrl-lvc") & (table["seed"] == 1)].reset_index(drop=True)
-    assert_frame_equal(rows[first.columns], curve_table(alone, quietly(alone))[first.columns], check_exact=True)
-    monkeypatch.setattr("gmrl_lab.atari.grid.train", None)
-    assert_frame_equal(grid(runs, tmp_path, progress=False), table), "nothing is trained again"
-    assert len(draw("4", table).data) == 4
-
-
 def test_what_cannot_run_is_named_before_it_runs() -> None:
     with pytest.raises(ValueError, match=r"name: got 'Pong', allowed is one of Asteroids, Qbert"):
         quietly(short("Pong"))
@@ -228,10 +195,6 @@ def test_what_cannot_run_is_named_before_it_runs() -> None:
         train(short(), device="gpu", progress=False)
     with pytest.raises(ValueError, match="seed: got -1"):
         Training(seed=-1)
-    with pytest.raises(ValueError, match=r"game: got 'Pong', allowed is one of 'Asteroids'"):
-        Grid(("Qbert", "Pong"))
-    with pytest.raises(ValueError, match="grid: got no runs"):
-        Grid(())
     with pytest.raises(ValueError, match="scale: got 'tiny', allowed is one of 'full', 'reduced'"):
         Training.at("Qbert", "tiny")
     assert device_of("auto").type in ("cpu", "cuda")

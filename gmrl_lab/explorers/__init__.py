@@ -2,7 +2,7 @@
 
 from gmrl_lab.explorers.ablations import bias_ablations
 from gmrl_lab.explorers.atari_finished import finished_games
-from gmrl_lab.explorers.atari_game import atari_game
+from gmrl_lab.explorers.atari_game import atari_frames
 from gmrl_lab.explorers.atari_live import atari_learning
 from gmrl_lab.explorers.bias_cost import meta_training
 from gmrl_lab.explorers.coin import coin
@@ -39,7 +39,7 @@ __all__ = [
     "OKABE_ITO",
     "Controls",
     "Explorer",
-    "atari_game",
+    "atari_frames",
     "atari_learning",
     "base_layout",
     "bias_ablations",

@@ -81,7 +81,7 @@ class Result:
         return discounted_returns(np.clip(self.rewards, -1, 1), getattr(self, ends), DISCOUNT)
 
 
-def atari_game(seed: int = 0, **start: object) -> Explorer[Settings, Result] | widgets.HTML:
+def atari_frames(seed: int = 0, **start: object) -> Explorer[Settings, Result] | widgets.HTML:
     """The first explorer of lesson 14; keyword arguments set controls by field name. Without the emulator, a note.
 
     Taught in lesson 14.

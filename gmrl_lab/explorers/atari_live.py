@@ -103,14 +103,9 @@ def draw(result: Result) -> tuple[go.Figure, str]:
     ]
     figure = grid(panels, 2, row_height=320, hovermode="closest")
     if result.frames is None:
-        note = {
-            "text": "Nothing runs yet: press “learn”.",
-            "xref": "x2 domain",
-            "yref": "y2 domain",
-            "x": 0.5,
-            "y": 0.5,
-        }
-        figure.layout.annotations = [*figure.layout.annotations, {**note, "showarrow": False}]
+        note = {"text": "Nothing runs yet: press “learn”.", "showarrow": False, "x": 0.5, "y": 0.5}
+        note |= {"xref": "x2 domain", "yref": "y2 domain"}
+        figure.layout.annotations = [*figure.layout.annotations, note]
     return figure, _summary(result)
 
 

@@ -21,6 +21,7 @@ from gmrl_lab.registry import (
     lesson_11,
     lesson_12,
     lesson_13,
+    lesson_14,
 )
 
 STATEMENTS: tuple[Statement, ...] = (
@@ -37,6 +38,7 @@ STATEMENTS: tuple[Statement, ...] = (
     *lesson_11.ROWS,
     *lesson_12.ROWS,
     *lesson_13.ROWS,
+    *lesson_14.ROWS,
 )
 """All rows, in teaching order."""
 

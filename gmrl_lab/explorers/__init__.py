@@ -1,6 +1,9 @@
 """Interactive explorers: a settings dataclass, a pure `compute`, a pure `draw`, and `Explorer` to wire them."""
 
 from gmrl_lab.explorers.ablations import bias_ablations
+from gmrl_lab.explorers.atari_finished import finished_games
+from gmrl_lab.explorers.atari_game import atari_frames
+from gmrl_lab.explorers.atari_live import atari_learning
 from gmrl_lab.explorers.bias_cost import meta_training
 from gmrl_lab.explorers.coin import coin
 from gmrl_lab.explorers.composition import compositional
@@ -38,12 +41,15 @@ __all__ = [
     "OKABE_ITO",
     "Controls",
     "Explorer",
+    "atari_frames",
+    "atari_learning",
     "base_layout",
     "bias_ablations",
     "bias_variance_theorem",
     "choice",
     "coin",
     "compositional",
+    "finished_games",
     "hessian_bias",
     "integer",
     "line_style",

@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import cases
+from benchmarks.measure import Row
 
 README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
@@ -48,7 +49,7 @@ def other_work() -> str:
     return f"{running} other processes running"
 
 
-def table(rows: list[cases.Row]) -> str:
+def table(rows: list[Row]) -> str:
     """The results as a Markdown table."""
     lines = ["| what | measured | goal | met |", "|---|---|---|---|"]
     lines += [f"| {row.what} | {row.measured} | {row.goal or '–'} | {row.verdict} |" for row in rows]
@@ -74,7 +75,7 @@ def main() -> None:
     arguments = parser.parse_args()
     heading = machine()
     print(heading, flush=True)
-    rows: list[cases.Row] = []
+    rows: list[Row] = []
     for name in arguments.names or cases.ALL:
         print(f"... {name}", file=sys.stderr, flush=True)
         rows += cases.ALL[name]()

@@ -28,6 +28,8 @@ from gmrl_lab.explorers.hessian_bias import hessian_bias
 from gmrl_lab.explorers.lirpg import lirpg_experiments
 from gmrl_lab.explorers.lola import opponent_shaping
 from gmrl_lab.explorers.lola_bias import lola_bias
+from gmrl_lab.explorers.mgrl import through_updates
+from gmrl_lab.explorers.mgrl_live import live_mgrl
 from gmrl_lab.explorers.permutations import maml_permutations
 from gmrl_lab.explorers.theorem import bias_variance_theorem
 from gmrl_lab.explorers.two_targets import two_targets
@@ -52,6 +54,7 @@ __all__ = [
     "integer",
     "line_style",
     "lirpg_experiments",
+    "live_mgrl",
     "log_slider",
     "lola_bias",
     "maml_decomposition",
@@ -65,6 +68,7 @@ __all__ = [
     "slider",
     "steps",
     "switch",
+    "through_updates",
     "toggles",
     "two_targets",
     "unified_framework",

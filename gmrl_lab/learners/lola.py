@@ -151,5 +151,5 @@ class _Run:
         problem = task.outer(leaf, theta_k)
         exact_outer = outer_gradient(EXACT.surrogate(problem), leaf, retain_graph=True)
         outer = parts.outer(self.theta, problem)
-        used = exact_outer if outer == EXACT else outer_gradient(outer.surrogate(problem), leaf)
+        used = exact_outer if own.outer == "exact" else outer_gradient(outer, leaf)
         return used, exact_outer, target, parts.sizes()

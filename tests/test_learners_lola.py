@@ -259,6 +259,8 @@ def test_bad_seeds_games_and_histories_are_refused_at_once() -> None:
             learn(LOLASettings(), seeds)
     with pytest.raises(ValueError, match=r"game: got torch\.float64"):
         learn(LOLASettings(dtype="float32"), [0], OWN)
+    with pytest.raises(ValueError, match=r"game: got .chicken., allowed is a gl\.MatrixGame"):
+        learn(LOLASettings(), [0], "chicken")
     with pytest.raises(ValueError, match="game: got a batch"):
         learn(LOLASettings(), [0], from_both_sides(OWN))
     with pytest.raises(ValueError, match="updates: got"):

@@ -23,9 +23,9 @@ DEFAULT_CACHE = Path(".cache", "gmrl_lab")
 class Figure:
     """Compute a figure of the paper, as a table and a picture.
 
-    gmrl-lab figure 5 --scale ci --html fig5.html     seconds: see that it runs
-    gmrl-lab figure 5 --out fig5.parquet              the paper's scale
-    gmrl-lab figure all --out results --html results  all of them, into a folder
+    $ gmrl-lab figure 5 --scale ci --html fig5.html     seconds: see that it runs
+    $ gmrl-lab figure 5 --out fig5.parquet              the paper's scale
+    $ gmrl-lab figure all --out results --html results  all of them, into a folder
 
     An interrupted run goes on where it stopped: each finished cell is kept in --cache.
     """

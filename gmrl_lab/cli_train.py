@@ -10,8 +10,10 @@ from typing import Literal
 class Train:
     """Train A2C or MGRL on an Atari game (Table 4).
 
-    gmrl-lab train --game Qbert --steps 50_000 --scale reduced --out runs/q     a minute on a laptop
-    gmrl-lab train --game Qbert --variant mgrl-lvc --steps 40_000_000 --out runs/qbert     as published: a GPU
+    $ gmrl-lab train --game Qbert --steps 50_000 --scale reduced --out runs/q
+      a minute on a laptop
+    $ gmrl-lab train --game Qbert --variant mgrl-lvc --out runs/qbert
+      as published, 40,000,000 steps: for a GPU
 
     In the folder: checkpoint.pt, metrics.parquet, games.parquet. With --resume a run goes on from its checkpoint.
     """
@@ -58,8 +60,10 @@ class Train:
 class TrainGrid:
     """Train all combinations of games, variants and seeds, one job each, into one table for Figures 4, 10 and 11.
 
-    gmrl-lab train-grid --steps 50_000 --scale reduced --out runs
-    gmrl-lab train-grid --games Qbert Seaquest --seeds 0 1 2 --jobs 2 --out runs
+    $ gmrl-lab train-grid --steps 50_000 --scale reduced --out runs
+      eight games, three variants, one seed: an hour of two cores
+    $ gmrl-lab train-grid --games Qbert Seaquest --seeds 0 1 2 --jobs 2 --out runs
+      as published, with three seeds: 18 runs, each for a GPU
 
     Interrupted, the same command goes on: finished runs are kept, and the others have checkpoints.
     """
@@ -76,6 +80,8 @@ class TrainGrid:
     """Environment steps of each run."""
     scale: Literal["full", "reduced"] = "full"
     """As for `train`."""
+    only_finished: bool = False
+    """Train nothing: make the table of those of these runs that are finished."""
     jobs: int = 1
     """Worker processes."""
     scheduler: str | None = None
@@ -83,11 +89,13 @@ class TrainGrid:
 
     def __call__(self, command: Sequence[str]) -> None:
         """Train all, and write the table."""
-        from gmrl_lab.atari.grid import Grid, grid, on_cluster
+        from gmrl_lab.atari.grid import Grid, grid, on_cluster, record
         from gmrl_lab.sweep import write_table
 
         runs = Grid(self.games, self.variants, self.seeds, self.steps, self.scale)
         with on_cluster(self.scheduler):
-            table = grid(runs, self.out, n_jobs=None if self.scheduler else self.jobs)
-        write_table(self.out / "runs.parquet", table, {"command": " ".join(command)})
-        print(f"{table.groupby(['game', 'variant', 'seed']).ngroups} runs: {self.out / 'runs.parquet'}")
+            n_jobs = None if self.scheduler else self.jobs
+            table = grid(runs, self.out, n_jobs=n_jobs, only_finished=self.only_finished)
+        write_table(self.out / "runs.parquet", table, record(table, self.out, command))
+        made = table.groupby(["game", "variant", "seed"]).ngroups
+        print(f"{made} of {len(runs.points)} runs: {self.out / 'runs.parquet'}")

@@ -62,8 +62,11 @@ def sweep(
     n_jobs: int | None = None,
     threads: bool = False,
     progress: bool = True,
+    cost: Callable[[Mapping[str, Scalar]], float] | None = None,
 ) -> pd.DataFrame:
     """Call `function` at each point of a grid and put all rows into one table.
+
+    A point that stands in the grid twice is computed once.
 
     Args:
         function: pure, defined at the top of a module; takes the settings and `seed` by name; returns a table or rows.
@@ -76,6 +79,8 @@ def sweep(
         threads: let workers be threads of this process where no backend is named. Processes take seconds to start, for
             each imports PyTorch anew; threads pay where a cell's time goes into large tensors, which lets others run.
         progress: a bar with the time left; in a notebook a widget.
+        cost: settings → how long their cell takes, in any unit. The longest begin first, so that at the end no worker
+            waits long for another; None begins in the order of the grid.
 
     Returns:
         A row per row of the cells, in the order of the grid; the settings first.
@@ -90,13 +95,15 @@ def sweep(
     check_whole("seed", seed, 0)
     cells = _cells(function, grid, seed, paired)
     folder = None if cache is None else _folder(Path(cache))
-    found = {i: table for i, cell in enumerate(cells) if folder and (table := _load(folder, cell)) is not None}
-    todo = [i for i in range(len(cells)) if i not in found]
-    for i, table in _computed(function, cells, todo, n_jobs, threads, progress):
+    found = {cell: table for cell in set(cells) if folder and (table := _load(folder, cell)) is not None}
+    todo = [cell for cell in dict.fromkeys(cells) if cell not in found]
+    if cost is not None:
+        todo.sort(key=lambda cell: cost(dict(cell.settings)), reverse=True)
+    for cell, table in _computed(function, todo, len(found), n_jobs, threads, progress):
         if folder:
-            _store(folder, cells[i], table)
-        found[i] = table
-    return pd.concat([_with_settings(cells[i], found[i]) for i in range(len(cells))], ignore_index=True)
+            _store(folder, cell, table)
+        found[cell] = table
+    return pd.concat([_with_settings(cell, found[cell]) for cell in cells], ignore_index=True)
 
 
 def write_table(path: Path, table: pd.DataFrame, metadata: Mapping[str, object]) -> None:
@@ -174,9 +181,9 @@ def _digest(content: Mapping[str, object]) -> str:
 
 
 def _computed(
-    function: Callable[..., Rows], cells: list[Cell], todo: list[int], n_jobs: int | None, threads: bool, progress: bool
-) -> Iterator[tuple[int, pd.DataFrame]]:
-    """Results as they come, each with its place in the grid."""
+    function: Callable[..., Rows], todo: list[Cell], n_found: int, n_jobs: int | None, threads: bool, progress: bool
+) -> Iterator[tuple[Cell, pd.DataFrame]]:
+    """Results as they come, each with its cell."""
     if not todo:
         return
     with lab_extra():
@@ -186,10 +193,10 @@ def _computed(
     soft = {"prefer": "threads"} if threads else {}
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1, **soft)
     own_threads, working = torch.get_num_threads(), f"{uuid4()}"
-    results = parallel(joblib.delayed(_call)(function, i, cells[i], working) for i in todo)
-    title = function.__name__.strip("_")
+    results = parallel(joblib.delayed(_call)(function, cell, working) for cell in todo)
+    bar = {"total": n_found + len(todo), "initial": n_found, "disable": not progress}
     try:
-        yield from tqdm(results, total=len(cells), initial=len(cells) - len(todo), desc=title, disable=not progress)
+        yield from tqdm(results, desc=function.__name__.strip("_"), **bar)
     finally:
         results.close()
         while any(sweep == working for sweep, _ in tuple(IN_FLIGHT)):
@@ -197,18 +204,18 @@ def _computed(
         torch.set_num_threads(own_threads)
 
 
-IN_FLIGHT: set[tuple[str, int]] = set()
-"""The cells that threads of this process are computing: sweep and place."""
+IN_FLIGHT: set[tuple[str, Cell]] = set()
+"""The cells that threads of this process are computing, each with its sweep."""
 
 
-def _call(function: Callable[..., Rows], place: int, cell: Cell, working: str) -> tuple[int, pd.DataFrame]:
+def _call(function: Callable[..., Rows], cell: Cell, working: str) -> tuple[Cell, pd.DataFrame]:
     """One cell, on one of PyTorch's threads: sums are then added in the same order wherever it runs."""
     torch.set_num_threads(1)
-    IN_FLIGHT.add((working, place))
+    IN_FLIGHT.add((working, cell))
     try:
-        return place, pd.DataFrame(function(**dict(cell.settings), seed=cell.seed))
+        return cell, pd.DataFrame(function(**dict(cell.settings), seed=cell.seed))
     finally:
-        IN_FLIGHT.discard((working, place))
+        IN_FLIGHT.discard((working, cell))
 
 
 def _folder(path: Path) -> Path:

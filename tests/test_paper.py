@@ -1,7 +1,7 @@
 """The paper's figures: their tables, intervals and pictures, and verdicts that a doctored table does not pass."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import product
@@ -535,9 +535,11 @@ def test_a_saved_table_comes_back_with_what_made_it(tmp_path: Path, monkeypatch:
 class OnePoint(paper.Run):
     """The first point of each axis alone, the last estimator."""
 
-    def sweep(self, cell: object, table: Table2, axes: Axes) -> pd.DataFrame:
-        one = {name: values[-1:] if name == "estimator" else values[:1] for name, values in axes.items()}
-        return super().sweep(cell, table, one)
+    def sweeps(self, cell: object, table: Table2, panels: Sequence[Axes]) -> list[pd.DataFrame]:
+        def one(axes: Axes) -> Axes:
+            return {name: values[-1:] if name == "estimator" else values[:1] for name, values in axes.items()}
+
+        return super().sweeps(cell, table, [one(axes) for axes in panels])
 
 
 @pytest.mark.skipif(not SHIPPED, reason="no results are shipped yet")

@@ -88,6 +88,28 @@ def test_a_sweep_outlives_its_threads(tmp_path: Path, log: Path) -> None:
     assert len(list(log.iterdir())) == begun < 11
 
 
+def test_the_longest_begin_first_and_the_table_keeps_its_order(log: Path) -> None:
+    grid = {"n": [2, 4, 1, 3], "log": [str(log)]}
+    found = run(sweep_cells.logged, grid, n_jobs=1, cost=lambda settings: float(settings["n"]))
+    assert begun(log) == [4, 3, 2, 1]
+    assert_frame_equal(found, run(sweep_cells.logged, grid, n_jobs=1))
+    assert begun(log)[4:] == [2, 4, 1, 3]
+
+
+def begun(log: Path) -> list[int]:
+    """The n of the cells in the order in which they began."""
+    return [int(path.name.split("-")[0]) for path in sorted(log.iterdir(), key=lambda path: path.name.split("-")[-1])]
+
+
+def test_a_point_that_stands_twice_is_computed_once(log: Path, tmp_path: Path) -> None:
+    points = [{"n": n, "log": str(log)} for n in (1, 2, 1)]
+    for cache in (None, tmp_path / "cache"):
+        found = run(sweep_cells.logged, points, cache=cache)
+        assert found["n"].tolist() == [1, 1, 2, 2, 1, 1]
+        assert_frame_equal(found[4:].reset_index(drop=True), found[:2])
+    assert sorted(begun(log)) == [1, 1, 2, 2]
+
+
 def test_order_and_company_change_nothing() -> None:
     whole = run(sweep_cells.draws, GRID)
     points = [{"kind": kind, "n": n} for n in GRID["n"] for kind in GRID["kind"]]

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gmrl_lab._validate import lab_extra
-from gmrl_lab.atari.environments import FRAME_SKIP, Backend, Outcome
+from gmrl_lab.atari.environments import FRAME_SKIP
+from gmrl_lab.atari.vector import Backend, Outcome
 
 Mask = NDArray[np.bool_]
 Whole = NDArray[np.int64]

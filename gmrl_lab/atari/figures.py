@@ -1,7 +1,8 @@
 """Figures 4, 10 and 11: learning curves and meta-parameters, with the scale of the runs in every title.
 
 A table of runs has a row for each run and step: game, variant, seed, scale (in words), step, steps (of the whole run),
-score, and the four meta-parameters.
+score, games (finished so far), and the four meta-parameters. A score is the mean of the last 64 games. While fewer are
+finished it is a mean of those, the short ones, and rises as longer ones end: there curves are faint, without a band.
 """
 
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from gmrl_lab._validate import bad, check_choice, check_whole
+from gmrl_lab.atari.logger import SCORED
 from gmrl_lab.paper.shipped import read
 from gmrl_lab.plots import Panel, Trace, band, grid
 
@@ -33,6 +35,7 @@ META_PARAMETERS = {
 }
 """Column → its symbol."""
 N_RESAMPLES = 2000
+FAINT = 0.35
 
 
 def interquartile_mean(scores: npt.ArrayLike) -> Values:
@@ -79,14 +82,15 @@ def curve(runs: pd.DataFrame, column: str = "score") -> pd.DataFrame:
     """Interquartile mean over the seeds of one game and variant, and its 95% interval, at the steps that all reached.
 
     Returns:
-        Columns step, mean, low, high, n_seeds.
+        Columns step, mean, low, high, n_seeds, games: the fewest that a seed had finished.
 
     Taught in lesson 14.
     """
     wide = runs.pivot(index="step", columns="seed", values=column).dropna()
+    games = runs.groupby("step")["games"].min()[wide.index].to_numpy()
     scores = wide.to_numpy(dtype=np.float64)[..., None]
     low, high = stratified_interval(scores)
-    ends = {"low": low, "high": high, "n_seeds": wide.shape[1]}
+    ends = {"low": low, "high": high, "n_seeds": wide.shape[1], "games": games}
     return pd.DataFrame({"step": wide.index, "mean": interquartile_mean(scores), **ends})
 
 
@@ -107,7 +111,7 @@ def draw(figure: str, table: pd.DataFrame) -> go.Figure:
         table = table[table["variant"] != "a2c"]
         columns, titles = list(META_PARAMETERS), META_PARAMETERS
     else:
-        columns, titles = ["score"], {"score": "return, last 64 games"}
+        columns, titles = ["score"], {"score": f"return, last {SCORED} games (faint: fewer)"}
     panels: list[Panel] = []
     for game, runs in table.groupby("game", sort=False):
         for column in columns:
@@ -144,11 +148,21 @@ def _traces(runs: pd.DataFrame, column: str, *, legend: bool) -> Iterator[Trace]
         if known.empty:
             continue
         at = curve(known, column)
-        x, mean, low, high = (at[name].tolist() for name in ("step", "mean", "low", "high"))
-        line, spread = band(x, mean, low, high, label, index)
-        if at["n_seeds"].iloc[0] > 1:
-            yield spread
-        yield {**line, "legendgroup": label, "showlegend": legend}
+        begin = int((at["games"] < SCORED).sum()) if column == "score" else 0
+        group = {"legendgroup": label, "showlegend": legend}
+        if begin:
+            line, _ = _line(at[: begin + 1], f"{label}, fewer than {SCORED} games", index)
+            yield {**line, **group, "showlegend": legend and begin == len(at), "opacity": FAINT}
+        if begin < len(at):
+            line, spread = _line(at[begin:], label, index)
+            if at["n_seeds"].iloc[0] > 1:
+                yield spread
+            yield {**line, **group}
+
+
+def _line(at: pd.DataFrame, name: str, index: int) -> tuple[Trace, Trace]:
+    x, mean, low, high = (at[column].tolist() for column in ("step", "mean", "low", "high"))
+    return band(x, mean, low, high, name, index)
 
 
 _STEPS = {"title": {"text": "environment steps"}, "rangemode": "tozero"}

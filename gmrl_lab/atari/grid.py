@@ -1,25 +1,35 @@
 """Games x variants x seeds as one sweep: a job for each run, each with its checkpoint, and one table of them all."""
 
 import os
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
+from multiprocessing import parent_process
 from pathlib import Path
+from threading import Event, Thread
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from gmrl_lab._validate import bad, check_choice
 from gmrl_lab.atari.environments import GAMES, SMALL
-from gmrl_lab.atari.figures import META_PARAMETERS
-from gmrl_lab.atari.logger import Logger
+from gmrl_lab.atari.figures import META_PARAMETERS, PUBLISHED_STEPS
+from gmrl_lab.atari.logger import CLOCK, SCORED, Logger
+from gmrl_lab.atari.provenance import commit, without_places
 from gmrl_lab.atari.settings import VARIANTS
 from gmrl_lab.atari.training import SCALES, Training, train
-from gmrl_lab.sweep import Scalar, sweep
+from gmrl_lab.sweep import Scalar, read_table, sweep
 
 POINTS = 100
 """Rows of each run in a table of runs."""
+METRICS = "metrics.parquet"
+NOTE = (
+    f"Early scores rise because short games end first: before {SCORED} games are finished, nothing need be learned. "
+    "{share:.2g} of the published steps, few seeds: no verdict on the variants."
+)
 
 
 @dataclass(frozen=True)
@@ -53,17 +63,29 @@ class Grid:
         return list(product(self.games, self.variants, self.seeds))
 
 
-def grid(runs: Grid, folder: str | os.PathLike[str], n_jobs: int | None = 1, progress: bool = True) -> pd.DataFrame:
+def grid(
+    runs: Grid,
+    folder: str | os.PathLike[str],
+    n_jobs: int | None = 1,
+    progress: bool = True,
+    only_finished: bool = False,
+) -> pd.DataFrame:
     """Train every run of a grid, each into a folder of its own; what is finished, or half finished, is not done again.
+
+    That goes for runs by `gmrl-lab train --out FOLDER/GAME-VARIANT-SEED` as well, if they have the same settings.
 
     Args:
         runs: which.
         folder: for all of them; on a cluster all workers must see it.
         n_jobs: worker processes; None follows `joblib.parallel_config`, such as a Dask cluster.
         progress: a bar of finished runs.
+        only_finished: train nothing; the table of the runs that are finished.
 
     Returns:
         The table of runs that `figures.draw` takes.
+
+    Raises:
+        ValueError: if only finished runs are wanted, and none is; for a folder that holds another run.
 
     Taught in lesson 14.
     """
@@ -71,7 +93,10 @@ def grid(runs: Grid, folder: str | os.PathLike[str], n_jobs: int | None = 1, pro
     points: list[dict[str, Scalar]] = [
         {"game": game, "variant": variant, "run": seed, "steps": runs.steps, "setting": runs.scale, "folder": there}
         for game, variant, seed in runs.points
+        if not only_finished or _is_finished(Path(there, run_name(game, variant, seed)), runs.steps)
     ]
+    if not points:
+        raise bad("folder", f"{folder}, where none of these runs is finished", "one with finished runs")
     table = sweep(one_run, points, cache=Path(there, "finished"), n_jobs=n_jobs, progress=progress)
     return table.drop(columns=["run", "setting", "folder"])
 
@@ -79,8 +104,21 @@ def grid(runs: Grid, folder: str | os.PathLike[str], n_jobs: int | None = 1, pro
 def one_run(game: str, variant: str, run: int, steps: int, setting: str, folder: str, seed: int) -> pd.DataFrame:
     """A job of the sweep. `run` is the seed, as in `gmrl-lab train --seed`, so that each run can be repeated alone."""
     training = Training.at(game, setting, run, variant=variant, total_steps=steps)
-    own = Path(folder, f"{game}-{variant}-{run}")
-    return curve_table(training, train(training, folder=own, resume=True, device="auto", progress=False))
+    own = Path(folder, run_name(game, variant, run))
+    named = {"game": game, "variant": variant, "seed": run, "steps": steps, "scale": setting, "out": own.name}
+    command = ["gmrl-lab", "train", *(word for name, value in named.items() for word in (f"--{name}", str(value)))]
+    with _while_parent_lives():
+        return curve_table(training, train(training, folder=own, resume=True, progress=False, command=command))
+
+
+def _is_finished(own: Path, steps: int) -> bool:
+    path = own / METRICS
+    return path.exists() and bool(read_table(path)[0]["env_steps"].iloc[-1] >= steps)
+
+
+def run_name(game: str, variant: str, seed: int) -> str:
+    """The folder of a run among those of a grid."""
+    return f"{game}-{variant}-{seed}"
 
 
 def curve_table(run: Training, logger: Logger, points: int = POINTS) -> pd.DataFrame:
@@ -93,6 +131,56 @@ def curve_table(run: Training, logger: Logger, points: int = POINTS) -> pd.DataF
     kept = metrics.iloc[rows].rename(columns={"env_steps": "step"})[["step", "score", "games", *META_PARAMETERS]]
     kept = kept.assign(game=run.game, variant=run.settings.variant, seed=run.seed, scale=run.scale)
     return kept.assign(steps=run.settings.total_steps).reset_index(drop=True)
+
+
+def record(table: pd.DataFrame, folder: str | os.PathLike[str], command: Sequence[str] = ()) -> dict[str, Any]:
+    """What a table of runs says of itself, from what each of its runs in the folder says.
+
+    Returns:
+        command and commit of the table; then of the runs: commands, commits and steps_per_second by name, versions
+        and machine (all that occur), seeds, steps, and how far scores may be read.
+
+    Taught in lesson 14.
+    """
+    made, speed = {}, {}
+    for name in dict.fromkeys(map(run_name, table["game"], table["variant"], table["seed"])):
+        metrics, made[name] = read_table(Path(folder, name, METRICS))
+        speed[name] = round(metrics["env_steps"].iloc[-1] / metrics[CLOCK].iloc[-1])
+    steps = int(table["steps"].max())
+    return {
+        "command": without_places(shlex.join(command)),
+        "commit": commit(),
+        "commands": {name: without_places(own["command"]) for name, own in made.items()},
+        "commits": {name: own.get("commit") for name, own in made.items()},
+        "versions": _all_that_occur([own["versions"] for own in made.values()]),
+        **_all_that_occur([{"machine": own["machine"]} for own in made.values()]),
+        "seeds": table["seed"].unique().tolist(),
+        "steps": steps,
+        "steps_per_second": speed,
+        "note": NOTE.format(share=steps / PUBLISHED_STEPS),
+    }
+
+
+def _all_that_occur(words: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    names = dict.fromkeys(name for each in words for name in each)
+    return {name: " / ".join(dict.fromkeys(each[name] for each in words if name in each)) for name in names}
+
+
+@contextmanager
+def _while_parent_lives() -> Iterator[None]:
+    """A worker whose sweep was killed would go on for hours, beside the one that resumes its run: it ends instead."""
+    parent, done = parent_process(), Event()
+
+    def watch() -> None:
+        while parent is not None and not done.wait(1.0):
+            if os.getppid() != parent.pid:
+                os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
 
 
 @contextmanager

@@ -6,11 +6,8 @@ logger.metrics, logger.games, logger.score
 """
 
 import os
-import platform
-import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -23,7 +20,9 @@ from gmrl_lab.atari.checkpoint import State, first_not_finite, load_checkpoint, 
 from gmrl_lab.atari.environments import GAMES, make
 from gmrl_lab.atari.learner import Learner
 from gmrl_lab.atari.logger import Logger
+from gmrl_lab.atari.provenance import deterministic, device_of, made_by
 from gmrl_lab.atari.settings import Table4
+from gmrl_lab.sweep import read_table
 
 CHECKPOINT = "checkpoint.pt"
 SCALES = {"full": ("full", 84), "reduced": ("small", 42)}
@@ -181,54 +180,21 @@ def train(
     place = device_of(device)
     kept = None if folder is None else _folder(Path(folder), resume)
     stored = load_checkpoint(kept / CHECKPOINT, run.identity) if kept and (kept / CHECKPOINT).exists() else None
+    made = {"scale": run.scale, "settings": run.identity, "seed": run.seed, **made_by(place, command)}
+    if kept and stored and stored["learner"]["env_steps"] >= run.settings.total_steps:
+        return _finished(kept, Logger.from_state(stored["logger"]), made)
     trainer = Trainer(run, place)
     if stored:
         trainer.load_state_dict(stored)
-    with _bar(trainer, progress) as bar, _deterministic(place):
+    with _bar(trainer, progress) as bar, deterministic(place):
         while not trainer.done:
             row = trainer.update()
             bar.set_postfix(score=f"{row['score']:.4g}", games=int(row["games"]), refresh=False)
             bar.update(trainer.state.env_steps - bar.n)
             if kept and (len(trainer.logger) % checkpoint_every == 0 or trainer.done):
                 save_checkpoint(kept / CHECKPOINT, run.identity, trainer.state_dict())
-                trainer.logger.write(kept, made_by(run, place, command))
+                trainer.logger.write(kept, made)
     return trainer.logger
-
-
-def device_of(name: str) -> torch.device:
-    """The device of a name.
-
-    Raises:
-        ValueError: if torch does not know it, or this machine does not have it.
-
-    Taught in lesson 14.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise bad("device", f"{name!r} ({reason})", "'auto', 'cpu', or another that this machine has") from error
-    return torch.device(name)
-
-
-def made_by(run: Training, device: torch.device, command: Sequence[str] = ()) -> dict[str, object]:
-    """What a table says of itself: command, settings, versions, machine.
-
-    Taught in lesson 14.
-    """
-    from importlib.metadata import PackageNotFoundError, version
-
-    versions = {"python": platform.python_version()}
-    for name in ("gmrl_lab", "torch", "ale-py", "gymnasium", "numpy"):
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, {device.type.upper()}"
-    made = {"command": shlex.join(command), "scale": run.scale, "settings": run.identity, "seed": run.seed}
-    return {**made, "versions": versions, "machine": machine}
 
 
 def _folder(folder: Path, resume: bool) -> Path:
@@ -245,15 +211,13 @@ def _folder(folder: Path, resume: bool) -> Path:
     return folder
 
 
-@contextmanager
-def _deterministic(device: torch.device) -> Iterator[None]:
-    """On a CPU it costs nothing to insist that the same numbers give the same sums."""
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(before or device.type == "cpu")
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
+def _finished(folder: Path, logger: Logger, made: Mapping[str, object]) -> Logger:
+    """The logger of a run that is done, without its environments; writes the tables if a kill came before them."""
+    rows = {"metrics": len(logger), "games": logger.n_games}
+    paths = {name: folder / f"{name}.parquet" for name in rows}
+    if not all(path.exists() and len(read_table(path)[0]) == rows[name] for name, path in paths.items()):
+        logger.write(folder, made)
+    return logger
 
 
 def _bar(trainer: Trainer, progress: bool) -> Any:

@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import tyro
 
 from gmrl_lab import cli
 from gmrl_lab.atari.checkpoint import read_identity
+from gmrl_lab.cli_train import Train, TrainGrid
 from gmrl_lab.sweep import read_table
 
 SHORT = ["--game", "CartPole", "--steps", "1_000", "--n-envs", "8", "--device", "cpu"]
@@ -43,11 +45,31 @@ def test_a_run_and_its_continuation(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_a_grid_writes_one_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     games = ["--games", "CartPole", "RandomMDP", "--variants", "a2c", "mgrl-lvc", "--steps", "640"]
     told = says(["train-grid", "--out", str(tmp_path), *games], capsys, code=0)
-    assert f"4 runs: {tmp_path}/runs.parquet" in told
-    table = read_table(tmp_path / "runs.parquet")[0]
+    assert f"4 of 4 runs: {tmp_path}/runs.parquet" in told
+    table, made = read_table(tmp_path / "runs.parquet")
     assert table[["game", "variant"]].drop_duplicates().to_numpy().tolist() == [
         [game, variant] for game in ("CartPole", "RandomMDP") for variant in ("a2c", "mgrl-lvc")
     ]
+    assert made["command"] == " ".join(["gmrl-lab", "train-grid", "--out", tmp_path.name, *games])
+    assert made["commands"]["CartPole-a2c-0"] == (
+        "gmrl-lab train --game CartPole --variant a2c --seed 0 --steps 640 --scale full --out CartPole-a2c-0"
+    )
+    assert str(tmp_path) not in str(made)
+    more = ["train-grid", "--out", str(tmp_path), *games, "--seeds", "0", "1", "--only-finished"]
+    assert "4 of 8 runs" in says(more, capsys, code=0)
+    none = ["train-grid", "--out", str(tmp_path), *games, "--seeds", "1", "--only-finished"]
+    assert "where none of these runs is finished" in says(none, capsys)
+
+
+@pytest.mark.parametrize("command", ["train", "train-grid"])
+def test_each_example_of_the_help_has_a_line_of_its_own(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    examples = [line for line in capsys.readouterr().out.splitlines() if f"$ gmrl-lab {command} " in line]
+    assert len(examples) == 2
+    for line in examples:
+        given = line.strip().removeprefix("$ gmrl-lab ").split()
+        assert tyro.extras.subcommand_cli_from_dict({"train": Train, "train-grid": TrainGrid}, args=given).out
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 
 from gmrl_lab.atari import figures
+from gmrl_lab.atari.grid import run_name
 
 
 def runs(seeds: int = 3, games: tuple[str, ...] = ("Qbert", "Seaquest"), steps: int = 5) -> pd.DataFrame:
@@ -20,6 +21,7 @@ def runs(seeds: int = 3, games: tuple[str, ...] = ("Qbert", "Seaquest"), steps: 
                         "seed": seed,
                         "scale": "42×42, reduced",
                         "step": 1000 * step,
+                        "games": 64 * step,
                     }
                     meta = dict.fromkeys(figures.META_PARAMETERS, rng.uniform())
                     rows.append(known | meta | {"score": np.nan if step == 0 else step + rng.normal()})
@@ -71,6 +73,7 @@ def test_curve_has_the_steps_that_every_seed_reached() -> None:
     at = figures.curve(table)
     assert at["step"].tolist() == [1000, 2000, 3000]
     assert at["n_seeds"].tolist() == [3, 3, 3]
+    assert at["games"].tolist() == [64, 128, 192]
     wanted = table[table["step"] == 2000]["score"].mean()
     assert at["mean"][1] == pytest.approx(wanted)
     assert ((at["low"] <= at["mean"]) & (at["mean"] <= at["high"])).all()
@@ -88,6 +91,23 @@ def test_every_panel_says_its_scale(number: str) -> None:
     assert len(figure.data) == 12, "a band for each line"
     assert sum(trace.showlegend for trace in lines) == 3
     assert len({trace.line.color for trace in lines}) == len({trace.line.dash for trace in lines}) == 3
+
+
+def test_scores_of_few_games_are_faint_and_have_no_band() -> None:
+    """One seed of A2C has played 63 games at step 2,000, MGRL never more than 63."""
+    table = runs(games=("Qbert",))
+    a2c, mgrl = table["variant"] == "a2c", table["variant"] == "mgrl"
+    table.loc[a2c & (table["seed"] == 1), "games"] = table["step"] * 63 // 2000
+    table.loc[mgrl, "games"] = table["step"] * 63 // 4000
+    drawn = {trace.name: trace for trace in figures.draw("10", table).data if trace.fill is None}
+    few = ", fewer than 64 games"
+    assert list(drawn) == [f"A2C{few}", "A2C", f"3-step MGRL{few}", "3-step MGRL + LVC"]
+    assert list(drawn[f"A2C{few}"].x) == [1000, 2000, 3000], "it ends where the score begins"
+    assert list(drawn["A2C"].x) == [3000, 4000]
+    assert list(drawn[f"3-step MGRL{few}"].x) == [1000, 2000, 3000, 4000]
+    assert [trace.opacity for trace in drawn.values()] == [figures.FAINT, None, figures.FAINT, None]
+    assert [trace.showlegend for trace in drawn.values()] == [False, True, True, True]
+    assert len(figures.draw("10", table).data) == 6, "two bands, of scores alone"
 
 
 def test_meta_parameters_have_a_panel_each_and_leave_the_baseline_out() -> None:
@@ -113,10 +133,12 @@ def test_what_cannot_be_drawn_is_named() -> None:
 
 def test_what_is_shipped_says_what_made_it_and_can_be_drawn() -> None:
     table = figures.shipped("proof")
-    runs_in = table[["game", "variant", "seed"]].drop_duplicates()
-    assert {" ".join(map(str, row)) for row in runs_in.to_numpy()} == set(table.attrs["commands"])
-    for game, rows in table.groupby("game"):
-        assert rows["step"].max() >= table.attrs["steps"][game]
+    runs_in = {run_name(*run): rows for run, rows in table.groupby(["game", "variant", "seed"])}
+    for each in ("commands", "commits", "steps_per_second"):
+        assert set(table.attrs[each]) == set(runs_in)
+    assert all(rows["step"].max() >= table.attrs["steps"] for rows in runs_in.values())
+    assert set(table.attrs["seeds"]) == set(table["seed"])
+    assert "no verdict" in table.attrs["note"]
     assert {"torch", "ale-py", "python"} <= set(table.attrs["versions"])
     assert "CPU" in table.attrs["machine"]
     titles = [title["text"] for title in figures.draw("4", table).layout.annotations]

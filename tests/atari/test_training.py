@@ -13,11 +13,10 @@ import torch
 from pandas.testing import assert_frame_equal
 
 from gmrl_lab.atari import training as module
-from gmrl_lab.atari.figures import draw
-from gmrl_lab.atari.grid import Grid, curve_table, grid
 from gmrl_lab.atari.logger import CLOCK, Logger
+from gmrl_lab.atari.provenance import commit, device_of, without_places
 from gmrl_lab.atari.settings import Table4
-from gmrl_lab.atari.training import CHECKPOINT, Trainer, Training, device_of, train
+from gmrl_lab.atari.training import CHECKPOINT, Trainer, Training, train
 from gmrl_lab.sweep import read_table
 
 VARIANTS = ["a2c", "mgrl", "mgrl-lvc"]
@@ -117,6 +116,18 @@ def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
         quietly(short(), tmp_path, resume=True)
 
 
+def test_a_finished_run_is_read_without_its_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    through = quietly(short(), tmp_path, command=("one",))
+    monkeypatch.setattr(module, "Trainer", None)
+    same(quietly(short(), tmp_path, resume=True).games, through.games)
+    assert read_table(tmp_path / "games.parquet")[1]["command"] == "one"
+    (tmp_path / "games.parquet").unlink()  # as by a kill between checkpoint and tables
+    quietly(short(), tmp_path, resume=True, command=("two",))
+    table, made = read_table(tmp_path / "games.parquet")
+    same(table, through.games)
+    assert made["command"] == "two"
+
+
 def test_tables_say_what_made_them(tmp_path: Path) -> None:
     quietly(short(), tmp_path, command=("gmrl-lab", "train", "--out", "a b"))
     for name in ("metrics", "games"):
@@ -125,6 +136,35 @@ def test_tables_say_what_made_them(tmp_path: Path) -> None:
         assert made["settings"] == short().identity
         assert made["versions"]["torch"] == torch.__version__.partition("+")[0] or made["versions"]["torch"]
         assert made["machine"].endswith("cores, CPU")
+        assert made["commit"] == commit()
+
+
+def test_the_commit_is_that_of_the_code(tmp_path: Path) -> None:
+    package = tmp_path / "checkout" / "package"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+
+    def git(*arguments: str) -> str:
+        own = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-C", str(package)]
+        return subprocess.run(["git", *own, *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+    fresh = commit.__wrapped__
+    assert fresh(package) is None
+    git("init", "-q")
+    assert fresh(package) is None, "in a checkout, but no part of it"
+    git("add", ".")
+    git("commit", "-q", "-m", "all")
+    assert fresh(package) == git("rev-parse", "HEAD")
+    (tmp_path / "checkout" / "notes.py").touch()
+    assert fresh(package) == git("rev-parse", "HEAD"), "not the package's"
+    (package / "more.py").touch()
+    assert fresh(package) == git("rev-parse", "HEAD") + "-dirty"
+
+
+def test_a_command_is_told_without_places() -> None:
+    assert without_places("gmrl-lab train --out '/a b/run 1' --cache=/x/y --game Qbert") == (
+        "gmrl-lab train --out 'run 1' --cache=y --game Qbert"
+    )
 
 
 def test_a_tensor_that_is_not_finite_is_named_and_the_checkpoint_stays(
@@ -148,20 +188,6 @@ def test_a_tensor_that_is_not_finite_is_named_and_the_checkpoint_stays(
     same(quietly(short(), tmp_path, resume=True).metrics, quietly(short()).metrics)
 
 
-def test_a_grid_goes_on_and_its_runs_can_be_repeated_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runs = Grid(("CartPole",), ("a2c", "mgrl-lvc"), (0, 1), 2000)
-    first = grid(Grid(("CartPole",), ("a2c",), (0,), 2000), tmp_path, progress=False)
-    table = grid(runs, tmp_path, progress=False)
-    assert table.groupby(["variant", "seed"], sort=False).ngroups == 4
-    assert_frame_equal(table[(table["variant"] == "a2c") & (table["seed"] == 0)].reset_index(drop=True), first)
-    alone = Training.at("CartPole", seed=1, variant="mgrl-lvc", total_steps=2000)
-    rows = table[(table["variant"] == "mgrl-lvc") & (table["seed"] == 1)].reset_index(drop=True)
-    assert_frame_equal(rows[first.columns], curve_table(alone, quietly(alone))[first.columns], check_exact=True)
-    monkeypatch.setattr("gmrl_lab.atari.grid.train", None)
-    assert_frame_equal(grid(runs, tmp_path, progress=False), table), "nothing is trained again"
-    assert len(draw("4", table).data) == 4
-
-
 def test_what_cannot_run_is_named_before_it_runs() -> None:
     with pytest.raises(ValueError, match=r"name: got 'Pong', allowed is one of Asteroids, Qbert"):
         quietly(short("Pong"))
@@ -169,10 +195,6 @@ def test_what_cannot_run_is_named_before_it_runs() -> None:
         train(short(), device="gpu", progress=False)
     with pytest.raises(ValueError, match="seed: got -1"):
         Training(seed=-1)
-    with pytest.raises(ValueError, match=r"game: got 'Pong', allowed is one of 'Asteroids'"):
-        Grid(("Qbert", "Pong"))
-    with pytest.raises(ValueError, match="grid: got no runs"):
-        Grid(())
     with pytest.raises(ValueError, match="scale: got 'tiny', allowed is one of 'full', 'reduced'"):
         Training.at("Qbert", "tiny")
     assert device_of("auto").type in ("cpu", "cuda")

@@ -70,14 +70,18 @@ def test_training_obeys_the_keyboard(training: ExplorerOnPage) -> None:
 
 
 def test_the_legend_stands_below_the_axes(training: ExplorerOnPage) -> None:
-    """Also where the width has changed since the first drawing."""
+    """Also where the width has changed since the first drawing; while Plotly draws again, there may be neither."""
+    figure = training.root.locator(".main-svg").first
     for width in (900, 1400):
+        before = figure.bounding_box()
         training.page.set_viewport_size({"width": width, "height": 16000})
-        training.page.wait_for_timeout(500)
-        title, legend = (training.root.locator(css).bounding_box() for css in (".xtitle", ".legend"))
-        assert title
-        assert legend
-        assert title["y"] + title["height"] <= legend["y"]
+        training.wait_until(lambda before=before: figure.bounding_box() not in (None, before))
+        training.wait_until(lambda: legend_is_below(training))
+
+
+def legend_is_below(training: ExplorerOnPage) -> bool:
+    title, legend = (training.root.locator(css).bounding_box() for css in (".xtitle", ".legend"))
+    return bool(title and legend) and title["y"] + title["height"] <= legend["y"]
 
 
 def test_every_control_has_a_name(explorer: ExplorerOnPage, training: ExplorerOnPage) -> None:

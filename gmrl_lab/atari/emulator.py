@@ -1,6 +1,5 @@
 """One Atari emulator whose state can be kept and taken back: windows that all start where a frozen policy once was."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gmrl_lab._validate import bad, check_whole
-from gmrl_lab.atari.checkpoint import load_checkpoint, read_identity
+from gmrl_lab.atari.checkpoint import digest, load_checkpoint, read_identity
 from gmrl_lab.atari.environments import FRAME_SKIP, GAMES
 from gmrl_lab.atari.network import Network
 from gmrl_lab.atari.windows import HORIZON, Source, Windows
@@ -184,7 +183,7 @@ class EmulatorSource(Source):
         n_actions = len(parameters["policy.bias"])
         network = Network(identity["network"], (N_FRAMES, size, size), n_actions)
         made = {"variant": identity["variant"], "seed": identity["seed"], "steps": learner["env_steps"]}
-        made["checkpoint"] = hashlib.sha256(path.read_bytes()).hexdigest()
+        made["checkpoint"] = digest(path)
         return cls(game, size, network, parameters, identity["discount"], identity["reward_clip"], n_starts, made)
 
     @torch.no_grad()

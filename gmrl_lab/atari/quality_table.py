@@ -21,8 +21,8 @@ from gmrl_lab.atari.quality import meta_gradient_quality
 from gmrl_lab.atari.tree import GameTree
 from gmrl_lab.sweep import write_table
 
-INNER_LRS = (0.1, 0.3, 0.5)
-"""At the first a step is as long as one of training's Adam at its initial rate, 7e-4."""
+INNER_LRS = (0.1, 0.3)
+"""In Qbert a step at the first is as long as one of training's Adam at its initial rate, 7e-4."""
 
 
 def measure(
@@ -31,7 +31,7 @@ def measure(
     inner_lrs: Sequence[float] = INNER_LRS,
     n_windows: Sequence[int] = (16, 64, 256),
     n_inner: int = 5,
-    n_trials: int = 64,
+    n_trials: int = 32,
     seed: int = 0,
     n_jobs: int | None = None,
 ) -> pd.DataFrame:

@@ -1,14 +1,14 @@
 """The shipped measurement of the meta-gradient's quality: games at several inner learning rates, in one table.
 
     from gmrl_lab.atari.quality_table import measure
-    measure("quality", ["runs/Qbert-mgrl-lvc-0/checkpoint.pt", "runs/Assault-mgrl-lvc-0/checkpoint.pt"])
+    measure("quality", {"runs/Qbert-mgrl-lvc-0/checkpoint.pt": 16, "runs/Assault-mgrl-lvc-0/checkpoint.pt": 4})
 
 In the folder: a graph for each game, finished cells, from which an interrupted measurement goes on, and
 atari_quality.parquet.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -27,7 +27,7 @@ INNER_LRS = (0.1, 0.3)
 
 def measure(
     folder: str | os.PathLike[str],
-    checkpoints: Sequence[str | os.PathLike[str]],
+    checkpoints: Mapping[str, int],
     inner_lrs: Sequence[float] = INNER_LRS,
     n_windows: Sequence[int] = (16, 64, 256),
     n_inner: int = 5,
@@ -39,7 +39,7 @@ def measure(
 
     Args:
         folder: of all files, made if it is not there.
-        checkpoints: of training runs, one for each game.
+        checkpoints: of training runs, one for each game, and from how many start states to measure.
         inner_lrs: α.
         n_windows, n_inner, n_trials, seed, n_jobs: as for `meta_gradient_quality`.
 
@@ -57,8 +57,8 @@ def measure(
     command = f"measure(folder, checkpoints, {settings})"
     made = {**made_by(torch.device("cpu")), "command": command, "seed": seed}
     tables, games = [], {}  # `games` says of each what it was grown from
-    for checkpoint in checkpoints:
-        path, tree = _tree(place, Path(checkpoint))
+    for checkpoint, n_starts in checkpoints.items():
+        path, tree = _tree(place, Path(checkpoint), n_starts)
         game = str(tree.made["game"])
         games[game] = {**tree.made, "states": tree.n_states, "observations": len(tree.observations)}
         length = gradient_length(tree)
@@ -83,11 +83,11 @@ def gradient_length(tree: GameTree) -> float:
     return float(torch.stack([x.square().sum() for x in torch.autograd.grad(value, list(leaf.values()))]).sum().sqrt())
 
 
-def _tree(folder: Path, checkpoint: Path) -> tuple[Path, GameTree]:
-    """The graph of a checkpoint, grown if its file is not there; its name tells it from that of another checkpoint."""
+def _tree(folder: Path, checkpoint: Path, n_starts: int) -> tuple[Path, GameTree]:
+    """The graph of a checkpoint, grown if its file is not there; the name tells it from others."""
     from gmrl_lab.atari.emulator import EmulatorSource
 
-    path = folder / f"{read_identity(checkpoint)['game']}-{digest(checkpoint)[:8]}.npz"
+    path = folder / f"{read_identity(checkpoint)['game']}-{digest(checkpoint)[:8]}-{n_starts}.npz"
     if not path.exists():
-        grow(EmulatorSource.load(checkpoint)).save(path)
+        grow(EmulatorSource.load(checkpoint, n_starts)).save(path)
     return path, GameTree.load(path)

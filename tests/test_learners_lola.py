@@ -147,8 +147,7 @@ def outer_estimates(n_seeds: int, **changes) -> Tensor:
     parts = Parts(settings, game, theta, seeds)
     leaf = theta.clone().requires_grad_()
     problem = from_both_sides(game).problems(leaf, theta.flip(1))[0]
-    surrogate = parts.outer(theta, problem).surrogate(problem)
-    return torch.autograd.grad(surrogate.sum(), leaf)[0]
+    return torch.autograd.grad(parts.outer(theta, problem).sum(), leaf)[0]
 
 
 def short_gradient(discount: float, horizon: int) -> Tensor:
@@ -184,8 +183,7 @@ def test_stored_plays_are_mirrored_for_the_second_player() -> None:
     settings = LOLASettings(**{**SMALL, "outer": "off", "n_outer": 16})
     theta = normal(2, 2, 5)
     parts = Parts(settings, gl.IPD(), theta, gl.generators(0, 2))
-    problem = from_both_sides(gl.IPD()).problems(theta, theta.flip(1))[0]
-    stored = parts.outer(theta, problem).trajectories
+    stored = parts._stored("outer", theta, 16)
     first, second = stored.states.unbind(1)
     assert torch.equal(torch.tensor(AS_THE_OTHER_SEES)[first], second)
     assert torch.equal(first[..., 1:], stored.actions[:, 0] + 1)
@@ -261,6 +259,8 @@ def test_bad_seeds_games_and_histories_are_refused_at_once() -> None:
             learn(LOLASettings(), seeds)
     with pytest.raises(ValueError, match=r"game: got torch\.float64"):
         learn(LOLASettings(dtype="float32"), [0], OWN)
+    with pytest.raises(ValueError, match=r"game: got .chicken., allowed is a gl\.MatrixGame"):
+        learn(LOLASettings(), [0], "chicken")
     with pytest.raises(ValueError, match="game: got a batch"):
         learn(LOLASettings(), [0], from_both_sides(OWN))
     with pytest.raises(ValueError, match="updates: got"):

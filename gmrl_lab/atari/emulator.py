@@ -1,5 +1,6 @@
 """One Atari emulator whose state can be kept and taken back: windows that all start where a frozen policy once was."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,18 +10,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gmrl_lab._validate import bad
-from gmrl_lab.atari.checkpoint import load_checkpoint, read_identity
+from gmrl_lab._validate import bad, check_whole
+from gmrl_lab.atari.checkpoint import digest, load_checkpoint, read_identity
 from gmrl_lab.atari.environments import FRAME_SKIP, GAMES
 from gmrl_lab.atari.network import Network
 from gmrl_lab.atari.windows import HORIZON, Source, Windows
 from gmrl_lab.learners.optimisers import Parameters
 from gmrl_lab.seeding import Generators
 
-N_STARTS = 64
+N_STARTS = 16
 """Start states of the windows."""
 SPACING = 15
-"""Steps between two of them."""
+"""Steps between two of them, at least."""
+MAX_STEPS = 20_000
+"""Of play in search of them."""
 MAX_IDLE = 30
 N_FRAMES = 4
 POLICY = ("conv", "hidden", "policy")
@@ -130,12 +133,20 @@ class Emulator:
 class EmulatorSource(Source):
     """Windows of an Atari policy from a fixed set of start states, which that policy itself has reached.
 
+    In each of them the next action matters: of two actions at least the emulator's next states differ. Most states of
+    Qbert are not of this kind: while it jumps or falls the game does not listen.
+
     Args:
         game: its usual name.
         size: of the picture.
         network, parameters: of policy and critic at the checkpoint.
         discount: γ of the outer objective, on which the critic is conditioned.
         reward_clip: rewards are seen in [−clip, clip].
+        n_starts: start states.
+        made: which run's, in plain values by name.
+
+    Raises:
+        ValueError: for a game in which too few such states are met.
 
     Taught in lesson 14.
     """
@@ -143,16 +154,32 @@ class EmulatorSource(Source):
     batched = False
 
     def __init__(
-        self, game: str, size: int, network: Network, parameters: Parameters, discount: float, reward_clip: float
+        self,
+        game: str,
+        size: int,
+        network: Network,
+        parameters: Parameters,
+        discount: float,
+        reward_clip: float,
+        n_starts: int = N_STARTS,
+        made: Mapping[str, Any] | None = None,
     ) -> None:
-        self.network, self.discount, self._clip = network, discount, reward_clip
+        self.network, self.discount, self.reward_clip = network, discount, reward_clip
+        check_whole("n_starts", n_starts, 1)
         self._all = parameters
         self.parameters = {name: x for name, x in parameters.items() if name.startswith(POLICY)}
-        self._emulator = Emulator(game, size)
-        self.starts = self._collect(torch.Generator().manual_seed(0))
+        self.emulator = Emulator(game, size)
+        self.starts, tried = self._collect(n_starts, torch.Generator().manual_seed(0))
+        self.made = {
+            "game": game,
+            "size": size,
+            "n_starts": n_starts,
+            "share_of_states": n_starts / tried,
+            **(made or {}),
+        }
 
     @classmethod
-    def load(cls, path: Path) -> "EmulatorSource":
+    def load(cls, path: Path, n_starts: int = N_STARTS) -> "EmulatorSource":
         """From a checkpoint of a training run on one of the games.
 
         Raises:
@@ -165,7 +192,9 @@ class EmulatorSource(Source):
         parameters = learner["parameters"]
         n_actions = len(parameters["policy.bias"])
         network = Network(identity["network"], (N_FRAMES, size, size), n_actions)
-        return cls(game, size, network, parameters, identity["discount"], identity["reward_clip"])
+        made = {"variant": identity["variant"], "seed": identity["seed"], "steps": learner["env_steps"]}
+        made["checkpoint"] = digest(path)
+        return cls(game, size, network, parameters, identity["discount"], identity["reward_clip"], n_starts, made)
 
     @torch.no_grad()
     def draw(self, parameters: Parameters, n: int, generator: Generators) -> Windows:
@@ -180,41 +209,56 @@ class EmulatorSource(Source):
             seen.append(torch.from_numpy(np.stack([each.frames for each in now])))
             actions.append(self._act(parameters, seen[-1], generator))
             for i in alive[:, t].nonzero().flatten().tolist():
-                self._emulator.restore(now[i])
-                rewards[i, t], ended, _ = self._emulator.step(int(actions[-1][i]))
+                self.emulator.restore(now[i])
+                rewards[i, t], ended, _ = self.emulator.step(int(actions[-1][i]))
                 alive[i, t + 1 :] = not ended
-                now[i] = self._emulator.keep()
+                now[i] = self.emulator.keep()
         seen.append(torch.from_numpy(np.stack([each.frames for each in now])))
         observations = torch.stack(seen, 1)
-        values = self._value(observations) * alive
-        clipped = rewards.clamp(-self._clip, self._clip)
-        return Windows(observations[:, :-1], torch.stack(actions, 1), clipped, values, alive[:, :-1].to(rewards.dtype))
+        values = self.value(observations.flatten(0, 1)).view(alive.shape) * alive
+        clipped = rewards.clamp(-self.reward_clip, self.reward_clip)
+        each, living = torch.arange(n * HORIZON).view(n, HORIZON), alive[:, :-1].to(rewards.dtype)
+        return Windows(observations[:, :-1].flatten(0, 1), each, torch.stack(actions, 1), clipped, values, living)
+
+    @torch.no_grad()
+    def value(self, observations: Tensor) -> Tensor:
+        """V̂ of the checkpoint at observations `(m, 4, size, size)`: `(m,)`."""
+        discount = torch.tensor(self.discount)
+        parts = (self.network.features(self._all, part) for part in observations.split(1024))
+        return torch.cat([self.network.value(self._all, x, discount) for x in parts])
 
     def _act(self, parameters: Parameters, seen: Tensor, generator: torch.Generator) -> Tensor:
         policy = self.network.logits(parameters, self.network.features(parameters, seen)).softmax(-1)
         return torch.multinomial(policy, 1, generator=generator).squeeze(-1)
 
-    def _value(self, observations: Tensor) -> Tensor:
-        """V̂ `(n, T + 1)` of the checkpoint."""
-        discount = torch.tensor(self.discount)
-        parts = (self.network.features(self._all, part) for part in observations.split(256))
-        return torch.cat([self.network.value(self._all, x.flatten(0, 1), discount) for x in parts]).view(
-            observations.shape[:2]
-        )
-
     @torch.no_grad()
-    def _collect(self, generator: torch.Generator) -> list[Snapshot]:
-        """States of the policy's own games, some steps apart."""
+    def _collect(self, n_starts: int, generator: torch.Generator) -> tuple[list[Snapshot], int]:
+        """States of the policy's own games, some steps apart, and how many were tried for them."""
         starts: list[Snapshot] = []
-        over = True
-        for step in range(N_STARTS * SPACING):
+        over, tried, wait = True, 0, 0
+        for _ in range(MAX_STEPS):
             if over:
-                self._emulator.reset(1 + int(torch.randint(MAX_IDLE, (1,), generator=generator)))
-            if step % SPACING == 0:
-                starts.append(self._emulator.keep())
-            seen = torch.from_numpy(self._emulator.frames)[None]
-            _, _, over = self._emulator.step(int(self._act(self.parameters, seen, generator)))
-        return starts
+                self.emulator.reset(1 + int(torch.randint(MAX_IDLE, (1,), generator=generator)))
+            if wait <= 0:
+                tried += 1
+                if self._matters():
+                    starts.append(self.emulator.keep())
+                    wait = SPACING
+            if len(starts) == n_starts:
+                return starts, tried
+            seen = torch.from_numpy(self.emulator.frames)[None]
+            _, _, over = self.emulator.step(int(self._act(self.parameters, seen, generator)))
+            wait -= 1
+        raise bad("n_starts", n_starts, f"at most {len(starts)}: this policy met no more states in {MAX_STEPS:,} steps")
+
+    def _matters(self) -> bool:
+        """Whether the next action makes a difference."""
+        here, states = self.emulator.keep(), set()
+        for action in range(self.network.n_actions):
+            self.emulator.step(action)
+            states.add(self.emulator.keep().state.serialize())
+            self.emulator.restore(here)
+        return len(states) > 1
 
 
 def _area_weights(n: int, size: int) -> NDArray[np.float32]:

@@ -1,8 +1,9 @@
 """Figures 4, 10 and 11: learning curves and meta-parameters, with the scale of the runs in every title.
 
 A table of runs has a row for each run and step: game, variant, seed, scale (in words), step, steps (of the whole run),
-score, games (finished so far), and the four meta-parameters. A score is the mean of the last 64 games. While fewer are
-finished it is a mean of those, the short ones, and rises as longer ones end: there curves are faint, without a band.
+score, games (finished so far), entropy (the policy's), and the four meta-parameters. A score is the mean of the last
+64 games. While fewer are finished it is a mean of those, the short ones, and rises as longer ones end: there curves are
+faint, without a band.
 """
 
 from collections.abc import Iterator

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -47,17 +48,17 @@ GAE = Exercise(
         Mistake(
             "no ends",
             "For {case}: {got}, not {expected}. You never look at `ended`. Whose value is values[t + 1] after an end?",
-            (lambda *given: _gae(*given, see="both"),),
+            (partial(_gae, see="both"),),
         ),
         Mistake(
             "value of the next game",
             "For {case}: {got}, not {expected}. The advantage stops at the end. What is a game worth that is over?",
-            (lambda *given: _gae(*given, see="value"),),
+            (partial(_gae, see="value"),),
         ),
         Mistake(
             "advantage of the next game",
             "For {case}: {got}, not {expected}. No value follows an end, but can the next game's errors be your doing?",
-            (lambda *given: _gae(*given, see="advantage"),),
+            (partial(_gae, see="advantage"),),
         ),
         Mistake(
             "one error",
@@ -127,17 +128,17 @@ TWO_UPDATES = Exercise(
         Mistake(
             "cut between the updates",
             "For {case}: {got}, not {expected}. Only the last update's share is there. What cut θ¹ from φ?",
-            (lambda *given: _two_updates(*given, cut="between"),),
+            (partial(_two_updates, cut="between"),),
         ),
         Mistake(
             "without H",
             "For {case}: {got}, not {expected}. Both D are there. Does the second step not depend on where it starts?",
-            (lambda *given: _two_updates(*given, cut="gradient"),),
+            (partial(_two_updates, cut="gradient"),),
         ),
         Mistake(
             "one update",
             "For {case}: {got}, not {expected}. That is K = 1. How many steps were asked for?",
-            (lambda *given: _two_updates(*given, n_steps=1),),
+            (partial(_two_updates, n_steps=1),),
         ),
         Mistake(
             "uphill",

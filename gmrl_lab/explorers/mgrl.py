@@ -136,7 +136,7 @@ def compute(settings: Settings, seed: int) -> Iterator[tuple[float, Result]]:
     s, column = settings, list(META).index(settings.meta)
     given = (s.discount, s.gae_lambda, s.critic, s.inner_lr)
     truth, expected = (by_update(name, *given)[..., column] for name in (None, s.estimator))
-    shares = [x[s.n_inner_steps - 1, : s.n_inner_steps] for x in (truth, expected)]
+    true_shares, shares = (x[s.n_inner_steps - 1, : s.n_inner_steps] for x in (truth, expected))
     generators, done = gl.generators(seed, s.n_trials), torch.zeros(0, dtype=torch.float64)
     task = world(s.critic)
     baseline = ValueTable(table=task.critic)
@@ -148,7 +148,7 @@ def compute(settings: Settings, seed: int) -> Iterator[tuple[float, Result]]:
             n_trials=len(trials), generator=trials, share_samples=True,
         )  # fmt: skip
         done = torch.cat([done, found[:, column]])
-        yield len(done) / s.n_trials, Result(s, truth.sum(-1), expected.sum(-1), *shares, done)
+        yield len(done) / s.n_trials, Result(s, truth.sum(-1), expected.sum(-1), true_shares, shares, done)
 
 
 def draw(result: Result) -> tuple[go.Figure, str]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -43,7 +44,7 @@ class Settings:
     n_batches: int = steps((30, 60, 120, 300, 600, 1500), default=60, label="N", help="batches of experience")
 
     @property
-    def run(self) -> dict[str, str | int | float]:
+    def run(self) -> dict[str, Any]:
         """What differs from Table 4, by its field names."""
         names = ("variant", "strategy", "n_inner", "n_envs", "inner_lr", "meta_lr")
         total = self.n_batches * self.n_envs * Table4.n_steps

@@ -9,17 +9,8 @@ from helpers import close, rejects
 import gmrl_lab as gl
 from gmrl_lab.atari.emulator import Emulator, _area_weights
 from gmrl_lab.atari.environments import GAMES
-from gmrl_lab.atari.quality import (
-    ESTIMATORS,
-    _expected,
-    _jackknife,
-    _statistics,
-    compare,
-    exact_meta_gradients,
-    meta_gradient_quality,
-    meta_gradients,
-    open_source,
-)
+from gmrl_lab.atari.quality import _jackknife, _statistics, compare, meta_gradient_quality, open_source
+from gmrl_lab.atari.recursion import ESTIMATORS, REFERENCE, expected_meta_gradients, meta_gradients
 from gmrl_lab.atari.windows import HORIZON, TabularSource, Windows
 from gmrl_lab.learners.optimisers import Parameters
 
@@ -39,7 +30,8 @@ def adapted(source: TabularSource, phi: torch.Tensor, n_inner: int, lr: float) -
     """J after K exact inner steps, a number for each φ: what the truth is the derivative of."""
     parameters: Parameters = {name: x.clone().requires_grad_() for name, x in source.parameters.items()}
     for _ in range(n_inner):
-        gradients = torch.autograd.grad(_expected(source, parameters, phi), list(parameters.values()))
+        value = source.expected({REFERENCE: ESTIMATORS[REFERENCE]}, parameters, phi)[REFERENCE]
+        gradients = torch.autograd.grad(value, list(parameters.values()))
         parameters = {
             name: (x + lr * g).detach().requires_grad_()
             for (name, x), g in zip(parameters.items(), gradients, strict=True)
@@ -48,9 +40,13 @@ def adapted(source: TabularSource, phi: torch.Tensor, n_inner: int, lr: float) -
     return gl.exact.objective(mdp, source.theta(parameters), HORIZON, source.critic)
 
 
+def truth(source: TabularSource, n_inner: int, lr: float) -> torch.Tensor:
+    return expected_meta_gradients(source, n_inner, lr)[REFERENCE]
+
+
 def test_the_truth_is_the_derivative_of_the_adapted_objective(source: TabularSource) -> None:
     """By finite differences through all K exact inner steps; in λ from below, 1 being the largest."""
-    found, step = exact_meta_gradients(source, 3, 2.0), 1e-4
+    found, step = truth(source, 3, 2.0), 1e-4
     for k in (1, 3):
         for j, points in enumerate([(1, -1), (0, -1, -2)]):
             values = [
@@ -89,7 +85,7 @@ def many(source: TabularSource) -> dict[str, torch.Tensor]:
 
 def test_the_reference_agrees_with_the_truth(source: TabularSource, many: dict[str, torch.Tensor]) -> None:
     """120 references of 512 windows; false alarm 1e-6."""
-    assert not rejects(many["LoadedDiCE"][-1], exact_meta_gradients(source, K, LR)[-1])
+    assert not rejects(many["LoadedDiCE"][-1], truth(source, K, LR)[-1])
 
 
 @pytest.mark.parametrize("name", ["AD", "LVC"])
@@ -97,7 +93,7 @@ def test_more_data_does_not_make_the_others_a_reference(
     source: TabularSource, many: dict[str, torch.Tensor], name: str
 ) -> None:
     """Power: with the same windows, AD and LVC certify their own bias. After one step all three are one."""
-    assert rejects(many[name][-1], exact_meta_gradients(source, K, LR)[-1])
+    assert rejects(many[name][-1], truth(source, K, LR)[-1])
     assert torch.equal(many[name][0], many["LoadedDiCE"][0])
 
 
@@ -120,7 +116,7 @@ def test_bias_is_debiased_of_both_samples() -> None:
 
 def test_a_table_has_a_row_for_each_size_estimator_and_step() -> None:
     table = meta_gradient_quality(
-        "RandomMDP", (4, 8), n_inner=2, n_trials=6, n_reference=64, n_references=3, progress=False
+        "RandomMDP", (4, 8), n_inner=2, n_trials=6, reference=REFERENCE, n_reference=64, n_references=3, progress=False
     )
     assert len(table) == 2 * 3 * 2
     once = table[table["K"] == 1].drop(columns="estimator").groupby("n_windows")
@@ -131,6 +127,8 @@ def test_a_table_has_a_row_for_each_size_estimator_and_step() -> None:
         meta_gradient_quality("RandomMDP", n_trials=2)
     with pytest.raises(ValueError, match="inner_lr: got 0"):
         meta_gradient_quality("RandomMDP", inner_lr=0)
+    with pytest.raises(ValueError, match="reference: got 'AD', allowed is one of 'exact', 'LoadedDiCE'"):
+        meta_gradient_quality("RandomMDP", reference="AD")
 
 
 def test_compare_finds_a_known_bias() -> None:
@@ -146,6 +144,43 @@ def test_compare_finds_a_known_bias() -> None:
     low = table["bias_squared"] - 1.96 * table["bias_squared_se"]
     assert low["AD"] > 0 > low["LVC"]
     assert abs(table.loc["AD", "bias_squared"] - 0.5) < 0.15
+
+
+def test_what_each_estimator_tends_to_is_in_the_table(source: TabularSource) -> None:
+    """With infinitely many windows: no bias at K = 1, the Hessian's beyond; and finite samples tend to it."""
+    table = meta_gradient_quality("RandomMDP", (4,), n_inner=3, inner_lr=2.0, n_trials=4, progress=False)
+    limit = table[table["n_windows"] == np.inf].set_index(["estimator", "K"])
+    opened = open_source("RandomMDP")
+    assert isinstance(opened, TabularSource)
+    exact = expected_meta_gradients(opened, 3, 2.0)
+    for (name, k), row in limit.iterrows():
+        wanted = (exact[name][k - 1] - exact[REFERENCE][k - 1]).square().sum()
+        assert row["bias_squared"] == pytest.approx(wanted.item(), abs=1e-30)
+        assert row[["variance", "bias_squared_se", "cosine_se"]].tolist() == [0, 0, 0]
+        assert row["bias_squared"] < 1e-25 if name == REFERENCE or k == 1 else row["bias_squared"] > 1e-8
+    assert len(table) == 2 * len(limit) == 2 * 9
+
+
+def test_a_sampled_reference_agrees_with_the_exact_one() -> None:
+    """The same trials against either: the squared biases agree within their intervals; false alarm 1e-3 for all six."""
+    both = [
+        meta_gradient_quality(
+            "RandomMDP",
+            (16,),
+            n_inner=2,
+            inner_lr=0.5,
+            n_trials=12,
+            reference=reference,
+            n_references=24,
+            progress=False,
+        ).query("n_windows == 16")
+        for reference in ("exact", REFERENCE)
+    ]
+    exact, sampled = both
+    width = np.hypot(sampled["bias_squared_se"], exact["bias_squared_se"])
+    assert ((sampled["bias_squared"] - exact["bias_squared"]).abs() < 4 * width).all()
+    assert (sampled["reference_norm"] / exact["reference_norm"] - 1).abs().max() < 0.2
+    assert (sampled["variance"] == exact["variance"]).all()
 
 
 @pytest.mark.parametrize("game", GAMES)
@@ -186,8 +221,10 @@ def test_what_follows_the_end_of_a_window_counts_nothing(source: TabularSource, 
     drawn = source.draw(source.parameters, 7, torch.Generator().manual_seed(0))
     alive = torch.tensor([1.0, 1.0, 0.0, 0.0, 0.0]).double().expand(7, -1)
     values = drawn.values * torch.tensor([1.0, 1.0, 0.0, 0.0, 0.0, 0.0]).double()
-    ended = Windows(drawn.observations, drawn.actions, drawn.rewards * alive, values, alive)
-    short = Windows(drawn.observations[:, :2], drawn.actions[:, :2], drawn.rewards[:, :2], values[:, :3], alive[:, :2])
+    looks = drawn.seen, drawn.actions
+    ended = Windows(drawn.observations, *looks, drawn.rewards * alive, values, alive)
+    first = (x[:, :2] for x in (*looks, drawn.rewards))
+    short = Windows(drawn.observations, *first, values[:, :3], alive[:, :2])
     found = []
     for windows in (ended, short):
         leaf = {key: x.clone().requires_grad_() for key, x in source.parameters.items()}

@@ -44,7 +44,7 @@ def draw(table: pd.DataFrame, game: str, inner_lr: float) -> go.Figure:
     Taught in lesson 14.
     """
     rows = _relative(_measured(table, game, inner_lr))
-    sizes = sorted(rows["n_windows"].unique())
+    sizes = sorted(set(rows["n_windows"].tolist()))
     panels: list[Panel] = []
     for column, axis in (("cosine", "cosine with the truth"), ("bias_squared", "bias² / ‖truth‖²")):
         for n in sizes:

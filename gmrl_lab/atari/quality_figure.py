@@ -77,7 +77,7 @@ def summary(table: pd.DataFrame, game: str, inner_lr: float) -> str:
 
 
 def _with_interval(row: "pd.Series[float]", name: str) -> str:
-    return f"{LABELS[name]} {row['cosine']:.2f} ± {1.96 * row['cosine_se']:.2f}"
+    return f"{LABELS[name]} {row['cosine']:.3f} ± {1.96 * row['cosine_se']:.3f}"
 
 
 def _measured(table: pd.DataFrame, game: str, inner_lr: float) -> pd.DataFrame:

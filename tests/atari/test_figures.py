@@ -84,7 +84,8 @@ def test_every_panel_says_its_scale(number: str) -> None:
     figure = figures.draw(number, runs())
     titles = [title["text"] for title in figure.layout.annotations]
     assert titles == [
-        f"<b>{game}: 4,000 steps, 0.0001 of the paper's; 42×42, reduced; 3 seeds</b>" for game in ("Qbert", "Seaquest")
+        f"<b>{game}: 4,000 steps, 0.0001 of the paper's<br>42×42, reduced; 3 seeds</b>"
+        for game in ("Qbert", "Seaquest")
     ]
     lines = [trace for trace in figure.data if trace.fill is None]
     assert [trace.name for trace in lines] == 2 * ["A2C", "3-step MGRL", "3-step MGRL + LVC"]
@@ -143,4 +144,4 @@ def test_what_is_shipped_says_what_made_it_and_can_be_drawn() -> None:
     assert "CPU" in table.attrs["machine"]
     titles = [title["text"] for title in figures.draw("4", table).layout.annotations]
     assert len(titles) == table["game"].nunique()
-    assert all(" of the paper's; reduced: 42×42" in title for title in titles)
+    assert all(" of the paper's<br>reduced: 42×42" in title for title in titles)

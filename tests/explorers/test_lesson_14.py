@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gmrl_lab.atari import figures
+from gmrl_lab.atari import figures, quality_figure
 
 
 def test_interval_of_three_runs_is_their_range() -> None:
@@ -35,3 +35,27 @@ def test_a_uniform_policy_scores_more_and_more_on_qbert() -> None:
     assert len(first) == games.attrs["settings"]["n_envs"] == 64
     assert late.mean() - early.mean() > 4 * first.sem(), "far more than the noise of 64 games"
     assert abs(late.mean() - first.mean()) < 2 * first.sem()
+
+
+def test_the_bias_on_qbert_is_small_beside_its_noise_and_grows_with_the_step() -> None:
+    table = quality_figure.shipped().query("game == 'Qbert'")
+    table = table.assign(
+        off=table["bias_squared"].clip(0) ** 0.5 / table["reference_norm"],
+        noise=table["variance"] ** 0.5 / table["reference_norm"],
+    ).set_index(["inner_lr", "K", "n_windows", "estimator"])
+    assert table["off"][0.1, 3, np.inf, "AD"] == pytest.approx(0.013, abs=0.001)
+    assert table["off"][0.1, 3, np.inf, "LVC"] < 0.001
+    assert table["off"][0.3, 5, np.inf, "AD"] == pytest.approx(0.71, abs=0.01)
+    assert table["off"][0.3, 5, np.inf, "LVC"] == pytest.approx(0.14, abs=0.01)
+    assert table["noise"][0.1, 3, 64, "AD"] == pytest.approx(0.42, abs=0.01)
+    made = quality_figure.shipped().attrs["games"]["Qbert"]
+    lengths = table["step_length"].groupby("inner_lr").first()
+    assert lengths[0.1] == pytest.approx(made["training_step"], rel=0.05), "α = 0.1 is a step of training's length"
+
+
+def test_policies_of_the_shipped_runs_are_still_uniform() -> None:
+    table = figures.shipped("proof")
+    left = table["entropy"] / table.groupby(["game", "variant", "seed"])["entropy"].transform("first")
+    assert left.min() > 0.975
+    last = table.query("game == 'Qbert'").groupby("variant").last()
+    assert last["score"].nunique() == last["games"].nunique() == 1, "the same games"

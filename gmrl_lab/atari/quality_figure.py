@@ -44,7 +44,7 @@ def draw(table: pd.DataFrame, game: str, inner_lr: float) -> go.Figure:
     Taught in lesson 14.
     """
     rows = _relative(_measured(table, game, inner_lr))
-    sizes = sorted(rows["n_windows"].unique())
+    sizes = sorted(set(rows["n_windows"].tolist()))
     panels: list[Panel] = []
     for column, axis in (("cosine", "cosine with the truth"), ("bias_squared", "bias² / ‖truth‖²")):
         for n in sizes:
@@ -77,7 +77,7 @@ def summary(table: pd.DataFrame, game: str, inner_lr: float) -> str:
 
 
 def _with_interval(row: "pd.Series[float]", name: str) -> str:
-    return f"{LABELS[name]} {row['cosine']:.2f} ± {1.96 * row['cosine_se']:.2f}"
+    return f"{LABELS[name]} {row['cosine']:.3f} ± {1.96 * row['cosine_se']:.3f}"
 
 
 def _measured(table: pd.DataFrame, game: str, inner_lr: float) -> pd.DataFrame:

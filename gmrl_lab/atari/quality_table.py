@@ -14,11 +14,13 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from gmrl_lab.atari.checkpoint import digest, read_identity
+from gmrl_lab.atari.checkpoint import digest, load_checkpoint, read_identity
+from gmrl_lab.atari.emulator import POLICY, EmulatorSource
 from gmrl_lab.atari.grow import grow
 from gmrl_lab.atari.provenance import made_by
 from gmrl_lab.atari.quality import meta_gradient_quality
 from gmrl_lab.atari.tree import GameTree
+from gmrl_lab.learners.optimisers import Adam
 from gmrl_lab.sweep import write_table
 
 INNER_LRS = (0.1, 0.3)
@@ -60,7 +62,8 @@ def measure(
     for checkpoint, n_starts in checkpoints.items():
         path, tree = _tree(place, Path(checkpoint), n_starts)
         game = str(tree.made["game"])
-        games[game] = {**tree.made, "states": tree.n_states, "observations": len(tree.observations)}
+        sizes = {"states": tree.n_states, "observations": len(tree.observations)}
+        games[game] = {**tree.made, **sizes, "training_step": training_step(Path(checkpoint))}
         length = gradient_length(tree)
         for lr in inner_lrs:
             table = meta_gradient_quality(
@@ -83,10 +86,24 @@ def gradient_length(tree: GameTree) -> float:
     return float(torch.stack([x.square().sum() for x in torch.autograd.grad(value, list(leaf.values()))]).sum().sqrt())
 
 
+def training_step(checkpoint: Path) -> float:
+    """How far the last step of training's Adam moved the policy, ‖θ' − θ‖, had its rate still been the initial one.
+
+    Taught in lesson 14.
+    """
+    state, lr, adam = load_checkpoint(checkpoint)["learner"], read_identity(checkpoint)["inner_lr"], Adam()
+    count, mean, square = (state["optimiser"][name] for name in ("step", "mean", "square"))
+    means, squares = 1 - adam.beta_1**count, 1 - adam.beta_2**count
+    moves = (
+        lr * (mean[name] / means) / ((square[name] / squares).sqrt() + adam.eps)
+        for name in mean
+        if name.startswith(POLICY)
+    )
+    return float(torch.stack([move.square().sum() for move in moves]).sum().sqrt())
+
+
 def _tree(folder: Path, checkpoint: Path, n_starts: int) -> tuple[Path, GameTree]:
     """The graph of a checkpoint, grown if its file is not there; the name tells it from others."""
-    from gmrl_lab.atari.emulator import EmulatorSource
-
     path = folder / f"{read_identity(checkpoint)['game']}-{digest(checkpoint)[:8]}-{n_starts}.npz"
     if not path.exists():
         grow(EmulatorSource.load(checkpoint, n_starts)).save(path)

@@ -69,10 +69,10 @@ class Settings:
     meta: str = toggles(META, default="γ", label="φ", help="which meta-parameter")
     n_inner_steps: int = slider(1, MAX_STEPS, default=3, label="K", help="inner updates")
     inner_lr: float = log_slider(0.1, 4.0, default=1.0, label="α", help="inner step size")
-    critic: float = steps((0.0, 0.5, 1.0, 1.5), default=0.0, label="V̂ / V", help="what the critic has learned")
+    critic: float = steps((0.0, 0.5, 1.0, 1.5), default=0.0, label="c", help="the critic says c · V")
     discount: float = steps((0.5, 0.7, 0.8, 0.9, 0.95), default=0.9, label="γ", help="of the update")
     gae_lambda: float = steps((0.5, 0.8, 0.95, 0.99), default=0.95, label="λ", help="of the update")
-    n_windows: int = powers_of_two(16, 1024, default=64, label="|τ|", help="windows of five steps in a batch")
+    n_windows: int = powers_of_two(16, 1024, default=64, label="|τ|", help="windows in a batch")
     n_trials: int = steps((10, 20, 50), default=20, label="M", help="repeated estimates")
 
     @property

@@ -28,7 +28,8 @@ def graph(
     """Traces, and arrows as annotations of the panel's axes.
 
     Green arrows are the D_k, right with every estimator; coloured ones the X_k = I + αH_k that the estimators differ
-    in; the grey one is never used by a derivative, since θ⁰ does not depend on φ.
+    in, each with a thin one below, by which θᵏ draws the batch τ_k; the grey ones are in no derivative, since θ⁰ does
+    not depend on φ.
 
     Args:
         n_inner_steps: K.
@@ -42,12 +43,14 @@ def graph(
         carried = k > 0
         colour, label = (doubtful, f"X{_low(k)}") if carried else ("#999999", "no φ")
         arrows += [_arrow((k, 0), (k + 1, 0), colour, 3 if carried else 1.5), _words(k + 0.5, 0.11, label, colour)]
-        arrows.append(_arrow((k + 0.5, _BOTTOM), (k + 0.5, -0.06), "#777777", 1, 16, 0))
+        arrows.append(_arrow((k, 0), (k + 0.5, _BOTTOM), colour, 1.2))
+        arrows.append(_arrow((k + 0.5, _BOTTOM), (k + 0.5, -0.06), "#777777", 1.2, 16, 0))
         arrows.append(_arrow(top, (k + 1, 0), OKABE_ITO["bluish green"], 2.5))
         arrows.append(_words(0.28 * top[0] + 0.72 * (k + 1), 0.28 * _TOP, names[k], "#00614a", "#ffffff"))
     arrows.append(_arrow((n_inner_steps, 0), (n_inner_steps + 1, 0), OKABE_ITO["blue"], 2.5))
     arrows.append(_words(n_inner_steps + 0.5, 0.11, "v", OKABE_ITO["blue"]))
-    arrows.append(_arrow((n_inner_steps + 1, _BOTTOM), (n_inner_steps + 1, 0), "#777777", 1, 16))
+    arrows.append(_arrow((n_inner_steps, 0), (n_inner_steps + 1, _BOTTOM), OKABE_ITO["blue"], 1.2))
+    arrows.append(_arrow((n_inner_steps + 1, _BOTTOM), (n_inner_steps + 1, 0), "#777777", 1.2))
     return [_nodes(n_inner_steps)], arrows
 
 
@@ -55,9 +58,9 @@ def words(n_inner_steps: int) -> str:
     """The picture in one line of text."""
     chain = " → ".join(f"θ{str(k).translate(_SUPERSCRIPT)}" for k in range(n_inner_steps + 1))
     return (
-        f"{chain} → outer loss L. Each update is made from a batch of its own, τ₀ to τ{_low(n_inner_steps - 1)}, the "
-        f"outer loss from τ{_low(n_inner_steps)}. φ enters every update by αD; what it moved in one passes through "
-        f"X = I + αH of every later one. H₀ is never needed, since no φ has reached θ⁰."
+        f"{chain} → outer loss L. Each θᵏ draws a batch τₖ, from which the next update is made, and the last of "
+        f"all the outer loss. φ enters every update by αD; what it moved in one passes through X = I + αH of every "
+        f"later one. H₀ is never needed, since no φ has reached θ⁰."
     )
 
 

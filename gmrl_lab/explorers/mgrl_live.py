@@ -39,7 +39,7 @@ class Settings:
     strategy: str = toggles({name: _STRATEGIES[name] for name in STRATEGIES}, default="online", label="strategy")
     n_inner: int = slider(1, 5, default=3, label="K", help="inner updates")
     n_envs: int = powers_of_two(4, 64, default=16, label="envs", help="in parallel")
-    inner_lr: float = log_slider(3e-4, 1e-2, default=1e-2, label="α", help="inner step, falls to 0")
+    inner_lr: float = log_slider(3e-4, 3e-2, default=1e-2, label="α", help="inner step, falls to 0")
     meta_lr: float = log_slider(1e-3, 0.1, default=1e-2, label="β", help="step of φ")
     n_batches: int = steps((30, 60, 120, 300, 600, 1500), default=60, label="N", help="batches of experience")
 
@@ -176,7 +176,8 @@ def _counts(result: Result) -> dict[str, int]:
 
 def _counted(result: Result) -> list[Trace]:
     counts = _counts(result)
-    bar: Trace = {"type": "bar", "x": list(counts), "y": list(counts.values()), "showlegend": False}
+    names = [name.replace("-", "-<br>") for name in counts]
+    bar: Trace = {"type": "bar", "x": names, "y": list(counts.values()), "showlegend": False}
     return [{**bar, "text": [str(n) for n in counts.values()], "marker": {"color": "#bbbbbb", "line": {"width": 1}}}]
 
 

@@ -44,7 +44,7 @@ def test_runs_without_an_error(notebook: NotebookPage) -> None:
     ("name", "key", "expected"),
     [
         ("K,", "ArrowLeft", "K = 2,"),
-        ("V̂ / V,", "ArrowRight", r"V̂ = 0\.5 · V"),
+        ("c,", "ArrowRight", r"V̂ = 0\.5 · V"),
         ("|τ|,", "ArrowRight", "estimates from 128 windows"),
     ],
 )

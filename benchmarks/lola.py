@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 import gmrl_lab as gl
-from benchmarks.cases import Row
+from benchmarks.measure import Row
 from gmrl_lab.games import AS_THE_OTHER_SEES
 from gmrl_lab.learners import LOLASettings, learn
 

@@ -8,6 +8,7 @@ Rows, slots and outcomes are int32 here: on a CPU that halves the time of every 
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -37,13 +38,17 @@ class InverseCDF:
 
         `first` is where each one's row begins, its number times `width`.
         """
+        return self.place(first, uniform) - first
+
+    def place(self, first: Tensor, uniform: Tensor) -> Tensor:
+        """Where in the table the outcome of `draw` stands: its number counted from the beginning of the first row."""
         position = first
         jump = self.width
         for half in self.halves:
             jump //= 2
             below = half.index_select(0, position) <= uniform
             position = torch.add(position, below, alpha=jump)
-        return position - first
+        return position
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,20 +82,32 @@ class Alias:
             is_open.scatter_(-1, poor, False)
         return cls(threshold.flatten(), torch.stack([own, other], -1).flatten().int(), width)
 
+    def spread(self, n: int, step: int) -> "Alias":
+        """The same rows further apart, `step` where there were `n`: row i·n + j becomes i·step + j."""
+
+        def apart(table: Tensor, size: int) -> Tensor:
+            return torch.nn.functional.pad(table.view(-1, n, size), (0, 0, 0, step - n)).flatten()
+
+        return Alias(apart(self.threshold, self.width), apart(self.outcome, 2 * self.width), self.width)
+
     def split(self, uniform: Tensor) -> tuple[Tensor, Tensor]:
         """A uniform number as a slot and the uniform number that is left over; neither matters for one outcome."""
         if self.width == 1:
             return uniform, uniform
-        scaled = uniform.contiguous() * self.width
-        return scaled.int(), scaled.frac()
+        scaled = uniform * self.width
+        return scaled.int(), scaled.frac_()
 
     def draw(self, row: Tensor, slot: Tensor, rest: Tensor) -> Tensor:
         """One outcome for each row, from the parts of `split`."""
         if self.width == 1:
-            return self.outcome[::2].index_select(0, row)
+            return self._own.index_select(0, row)
         index = torch.add(slot, row, alpha=self.width)
         over = rest >= self.threshold.index_select(0, index)
         return self.outcome.index_select(0, torch.add(over, index, alpha=2))
+
+    @cached_property
+    def _own(self) -> Tensor:
+        return self.outcome[::2].contiguous()
 
 
 def cumulative(probabilities: Tensor) -> Tensor:

@@ -166,12 +166,13 @@ class DiCE(_ClosedForm):
 
     def surrogate(self, steps: Steps) -> Tensor:
         trace = steps.trace(steps.log_ratio)
-        gain = trace.exp() * steps.reward
+        so_far = trace.exp()
+        gain = so_far * (steps.weights * steps.reward)  # what bears no derivative is multiplied first
         if self.baseline == "first order":
-            gain = gain + (1 - steps.ratio) * steps.value
+            gain = gain + (steps.ratio - 1) * (-steps.weights * steps.value)
         elif self.baseline == "any order":
-            gain = gain + ((trace - steps.log_ratio).exp() - trace.exp()) * steps.value
-        return _mean_sum(steps.weights * gain)
+            gain = gain + ((trace - steps.log_ratio).exp() - so_far) * (steps.weights * steps.value)
+        return _mean_sum(gain)
 
     def _expected(self, flow: Flow) -> Tensor:
         """The T-step return of π_θ without bootstrap."""

@@ -241,18 +241,17 @@ class _Tables:
     transitions: Alias
     model: Tensor
     n_states: int
-    n_actions: int
 
     @classmethod
     def of(cls, mdp: TabularMDP, theta: Tensor, batch: torch.Size) -> "_Tables":
         models = mdp.transitions.shape[:-3]
+        policy = InverseCDF.of(theta.softmax(-1).expand(*batch, -1, -1))
         return cls(
             InverseCDF.of(mdp.start_distribution.expand(*batch, -1)),
-            InverseCDF.of(theta.softmax(-1).expand(*batch, -1, -1)),
-            mdp.transition_sampler,
+            policy,
+            mdp.transition_sampler.spread(mdp.n_actions, policy.width),  # then a pair stands at the same place in both
             torch.arange(math.prod(models), device=mdp.device).view(models).expand(batch).reshape(-1),
             mdp.n_states,
-            mdp.n_actions,
         )
 
     @property
@@ -263,17 +262,25 @@ class _Tables:
     @torch.inference_mode()
     def roll(self, uniform: Tensor, element: Tensor, states: Tensor, actions: Tensor) -> None:
         """Write trajectories into `states` (N, T + 1) and `actions` (N, T); `element` is each one's batch element."""
-        draws = uniform[:, 1::2].t().contiguous()  # time first: each step then reads and writes whole lines of memory
-        slots, rests = self.transitions.split(uniform[:, 2::2].t())
-        policy_row = (element * (self.n_states * self.policy.width)).int()
-        model_row = (self.model[element] * (self.n_states * self.n_actions)).int()
+        draws, moves = self._by_time(uniform)
+        slots, rests = self.transitions.split(moves)
+        width, rows = self.policy.width, self.n_states * self.policy.width
+        first, from_model = (element * rows).int(), ((element - self.model[element]) * rows).int()
         state = self.start.draw((element * self.start.width).int(), uniform[:, 0])
-        visited, taken = [state], []
+        visited, pairs = [state], []
         for draw, slot, rest in zip(draws.unbind(), slots.unbind(), rests.unbind(), strict=True):
-            action = self.policy.draw(torch.add(policy_row, state, alpha=self.policy.width), draw)
-            row = torch.add(model_row + action, state, alpha=self.n_actions)
-            state = self.transitions.draw(row, slot, rest)
-            taken.append(action)
+            pair = self.policy.place(torch.add(first, state, alpha=width), draw)
+            state = self.transitions.draw(pair - from_model, slot, rest)
+            pairs.append(pair)
             visited.append(state)
+        taken = torch.stack(pairs).bitwise_and_(width - 1)  # a row is a power of two
         states.copy_(torch.stack(visited).t().contiguous())  # in two steps: both have a fast path, one copy has none
-        actions.copy_(torch.stack(taken).t().contiguous())
+        actions.copy_(taken.t().contiguous())
+
+    def _by_time(self, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """The numbers of the actions and of the moves, time first: a step then reads whole lines of memory."""
+        if self.transitions.width > 1:
+            turned = uniform.t().contiguous()
+            return turned[1::2], turned[2::2]
+        draws = uniform[:, 1::2].t().contiguous()
+        return draws, draws  # where there is one outcome, nobody reads the number of a move

@@ -20,6 +20,8 @@ from gmrl_lab.registry import (
     lesson_10,
     lesson_11,
     lesson_12,
+    lesson_13,
+    lesson_14,
 )
 
 STATEMENTS: tuple[Statement, ...] = (
@@ -35,6 +37,8 @@ STATEMENTS: tuple[Statement, ...] = (
     *lesson_10.ROWS,
     *lesson_11.ROWS,
     *lesson_12.ROWS,
+    *lesson_13.ROWS,
+    *lesson_14.ROWS,
 )
 """All rows, in teaching order."""
 

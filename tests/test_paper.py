@@ -301,7 +301,11 @@ def test_training_is_drawn_with_bands() -> None:
     picture = paper.draw("training", table("training"))
     filled = [trace for trace in picture.data if trace.fill]
     lines = [trace for trace in picture.data if trace.x and not trace.fill]
-    assert len(filled) == len(lines) == 2 * 2 * 5
+    assert (len(filled), len(lines)) == (2 * 2 * 4, 2 * 2 * 5)
+    assert {(trace.name == "exact", trace.line.color == "#000000", trace.line.dash is None) for trace in lines} == {
+        (True, True, True),
+        (False, False, False),
+    }, "solid black is the truth's alone"
     assert {trace.name for trace in lines} == {"exact", *ESTIMATORS}
     assert sum(bool(trace.showlegend) for trace in picture.data) == 5
 

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gmrl_lab._files import replacing
-from gmrl_lab._validate import bad
+from gmrl_lab._validate import bad, lab_extra
 
 HEADER = b"gmrl_lab.atari checkpoint 1 "
 """What every checkpoint begins with; the SHA-256 of the rest follows."""
@@ -42,7 +43,7 @@ def save_checkpoint(path: Path, identity: Mapping[str, object], state: Mapping[s
             raise bad(name, type(value).__name__, "tensors, numbers, words, None, and dictionaries and lists of these")
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    payload = buffer.getbuffer()
+    payload = _packed(buffer.getvalue())
     with replacing(path) as temporary, open(temporary, "wb") as file:
         file.write(HEADER + hashlib.sha256(payload).hexdigest().encode() + b"\n")
         file.write(payload)
@@ -115,8 +116,29 @@ def _read(path: Path) -> tuple[State, State]:
         raise bad("checkpoint", f"{path}, which is none", f"a file that `gmrl-lab train` has written; {_LEFT}")
     if hashlib.sha256(payload).hexdigest().encode() != header.removeprefix(HEADER):
         raise bad("checkpoint", f"{path}, which is damaged", f"a file as it was written; {_LEFT}")
-    content = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    content = torch.load(io.BytesIO(_unpacked(payload)), map_location="cpu", weights_only=True)
     return content["identity"], content["state"]
+
+
+def _packed(content: bytes) -> bytes:
+    """Compressed; the four bytes of each float stand apart, for signs and exponents repeat where digits do not."""
+    with lab_extra():
+        import pyarrow as pa
+
+    padded = content + bytes(-len(content) % 4)
+    planes = np.frombuffer(padded, np.uint8).reshape(-1, 4).T.tobytes()
+    return bytes(pa.compress(planes, codec="zstd", asbytes=True))
+
+
+def _unpacked(payload: bytes) -> bytes:
+    """What `_packed` was given, with up to three zeros behind it; an archive that is not packed is left as it is."""
+    if payload.startswith(b"PK"):
+        return payload
+    with lab_extra():
+        import pyarrow as pa
+
+    planes = pa.CompressedInputStream(pa.BufferReader(payload), "zstd").read()
+    return np.frombuffer(planes, np.uint8).reshape(4, -1).T.tobytes()
 
 
 def _words(settings: Mapping[str, object]) -> str:

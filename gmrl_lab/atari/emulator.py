@@ -76,6 +76,16 @@ class Emulator:
         return self._frames
 
     @property
+    def screen(self) -> Bytes:
+        """What a player sees now, in red, green and blue: `(height, width, 3)`."""
+        return np.asarray(self._ale.getScreenRGB())
+
+    @property
+    def n_actions(self) -> int:
+        """Number of actions."""
+        return len(self._actions)
+
+    @property
     def idle_at_start(self) -> int:
         """Frames that the emulator itself lets pass at the start of a game."""
         self._ale.reset_game()

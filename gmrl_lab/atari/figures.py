@@ -1,8 +1,9 @@
 """Figures 4, 10 and 11: learning curves and meta-parameters, with the scale of the runs in every title.
 
 A table of runs has a row for each run and step: game, variant, seed, scale (in words), step, steps (of the whole run),
-score, games (finished so far), and the four meta-parameters. A score is the mean of the last 64 games. While fewer are
-finished it is a mean of those, the short ones, and rises as longer ones end: there curves are faint, without a band.
+score, games (finished so far), entropy (the policy's), and the four meta-parameters. A score is the mean of the last
+64 games. While fewer are finished it is a mean of those, the short ones, and rises as longer ones end: there curves are
+faint, without a band.
 """
 
 from collections.abc import Iterator
@@ -119,7 +120,8 @@ def draw(figure: str, table: pd.DataFrame) -> go.Figure:
             axis = {"title": {"text": titles[column]}}
             panels.append(Panel(title, list(_traces(runs, column, legend=not panels)), x=_STEPS, y=axis))
     across = 4 if figure == "11" else min(2, len(panels))
-    return grid(panels, across, row_height=300 if across == 4 else 360, hovermode="closest")
+    margin = {"l": 56, "r": 12, "t": 52, "b": 88}  # above for titles of two lines
+    return grid(panels, across, row_height=300 if across == 4 else 360, margin=margin, hovermode="closest")
 
 
 def scale_words(game: str, runs: pd.DataFrame) -> str:
@@ -127,7 +129,7 @@ def scale_words(game: str, runs: pd.DataFrame) -> str:
     reached, seeds = int(runs["step"].max()), runs["seed"].nunique()
     share = f"{reached:,} steps, {reached / PUBLISHED_STEPS:.2g} of the paper's"
     scales = " / ".join(dict.fromkeys(runs["scale"]))
-    return f"{game}: {share}; {scales}; {seeds} {'seed' if seeds == 1 else 'seeds'}"
+    return f"{game}: {share}<br>{scales}; {seeds} {'seed' if seeds == 1 else 'seeds'}"
 
 
 def shipped(name: str) -> pd.DataFrame:

@@ -128,7 +128,8 @@ def curve_table(run: Training, logger: Logger, points: int = POINTS) -> pd.DataF
     """
     metrics = logger.metrics
     rows = np.unique(np.linspace(0, len(metrics) - 1, points).round().astype(int))
-    kept = metrics.iloc[rows].rename(columns={"env_steps": "step"})[["step", "score", "games", *META_PARAMETERS]]
+    columns = ["step", "score", "games", "entropy", *META_PARAMETERS]
+    kept = metrics.iloc[rows].rename(columns={"env_steps": "step"})[columns]
     kept = kept.assign(game=run.game, variant=run.settings.variant, seed=run.seed, scale=run.scale)
     return kept.assign(steps=run.settings.total_steps).reset_index(drop=True)
 

@@ -68,13 +68,17 @@ class FittedValues:
         if trajectories.states.shape[:-2] != self.table.shape[:-1]:
             batch = tuple(trajectories.states.shape[:-2])
             raise bad("trajectories", f"batch {batch}", f"batch {tuple(self.table.shape[:-1])}, as the table")
-        gained, weight = self._targets(lookup(rewards.detach(), trajectories.states, trajectories.actions), discount)
-        shares = (weight / (weight.sum(-1, keepdim=True) * gained.shape[-2])).expand_as(gained)
+        reward = lookup(rewards.detach(), trajectories.states, trajectories.actions)
+        gained, shares = self._targets(reward, discount)
         here = trajectories.states[..., :-1].flatten(-2)
         mass, total = (
-            torch.zeros_like(self.table).scatter_add_(-1, here, x.flatten(-2)) for x in (shares, shares * gained)
+            torch.zeros_like(self.table).scatter_add_(-1, here, x.flatten(-2))
+            for x in (shares.expand_as(gained), gained)
         )
-        error = (shares * gained**2).sum((-1, -2)) + (mass * self.table**2 - 2 * total * self.table).sum(-1)
+        inverse = torch.where(
+            shares > torch.finfo(shares.dtype).tiny, 1 / shares, 0.0
+        )  # γᵗ may be too small to divide by
+        error = (gained * (inverse * gained)).sum((-1, -2)) + (mass * self.table**2 - 2 * total * self.table).sum(-1)
         if self.rule == "adam":
             self.table += self._adam.step(2 * (mass * self.table - total))
         else:
@@ -82,14 +86,11 @@ class FittedValues:
         return error
 
     def _targets(self, reward: Tensor, discount: Tensor | float) -> tuple[Tensor, Tensor]:
-        """y_t and w_t, `(..., n, T)` and `(..., 1, T)`."""
+        """w_t y_t and w_t, `(..., n, T)` and `(..., 1, T)`, for weights w that sum to 1 over all steps."""
+        n, horizon = reward.shape[-2:]
         if self.target == "reward":
-            return reward, torch.ones_like(reward[..., :1, :])
+            return reward / (n * horizon), torch.full_like(reward[..., :1, :], 1 / (n * horizon))
         gamma = torch.as_tensor(discount, dtype=reward.dtype, device=reward.device)[..., None, None]
-        weight = gamma ** torch.arange(reward.shape[-1], dtype=reward.dtype, device=reward.device)
-        ahead = torch.zeros_like(reward[..., 0])
-        gained = []
-        for now in reversed(reward.unbind(-1)):
-            ahead = now + gamma[..., 0] * ahead
-            gained.append(ahead)
-        return torch.stack(gained[::-1], -1), weight
+        weight = gamma ** torch.arange(horizon, dtype=reward.dtype, device=reward.device)
+        weight = weight / (n * weight.sum(-1, keepdim=True))
+        return (weight * reward).flip(-1).cumsum(-1).flip(-1), weight  # γᵗ Σ_{l≥t} γ^{l−t} r_l, the last first

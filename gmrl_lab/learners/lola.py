@@ -65,7 +65,8 @@ def learn(settings: LOLASettings, seeds: Sequence[int], game: MatrixGame | None 
         An iterator with one `Update` for each meta-update, as soon as it is made; `close()` ends the run.
 
     Raises:
-        ValueError: for no seeds, a negative one, a batch of games, or a game of another dtype than the settings'.
+        ValueError: for no seeds, a negative one, a game that is no `MatrixGame` or a batch of them, or one of another
+            dtype than the settings'.
 
     Taught in lessons 11 and 12.
     """
@@ -75,6 +76,8 @@ def learn(settings: LOLASettings, seeds: Sequence[int], game: MatrixGame | None 
         check_whole("seeds", seed, 0)
     named = GAMES[settings.game](settings.discount, DTYPES[settings.dtype])
     if game is not None:
+        if not isinstance(game, MatrixGame):
+            raise bad("game", repr(game), "a gl.MatrixGame, or None for the settings' own")
         check_like("game", game.mdps[0].rewards, "settings.dtype", named.mdps[0].rewards)
         if game.batch_shape:
             raise bad("game", f"a batch {tuple(game.batch_shape)}", "a single game, without batch dimensions")
@@ -151,5 +154,5 @@ class _Run:
         problem = task.outer(leaf, theta_k)
         exact_outer = outer_gradient(EXACT.surrogate(problem), leaf, retain_graph=True)
         outer = parts.outer(self.theta, problem)
-        used = exact_outer if outer == EXACT else outer_gradient(outer.surrogate(problem), leaf)
+        used = exact_outer if own.outer == "exact" else outer_gradient(outer, leaf)
         return used, exact_outer, target, parts.sizes()

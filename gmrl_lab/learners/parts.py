@@ -54,18 +54,18 @@ class Parts:
         inner = self._oracle("inner", theta, problem)
         return inner, inner if self.settings.share_samples else self._oracle("hessian", theta, problem)
 
-    def outer(self, theta: Tensor, problem: Problem) -> Oracle:
-        """For the outer gradient in `problem`; fresh plays there also move the value tables, for the next update."""
-        oracle = self._oracle("outer", theta, problem)
-        if self._values is None and self.sources["outer"] != "on":
-            return oracle
+    def outer(self, theta: Tensor, problem: Problem) -> Tensor:
+        """The outer surrogate in `problem`; fresh plays there also move the value tables, for the next update."""
+        oracle, on_policy = self._oracle("outer", theta, problem), self.sources["outer"] == "on"
+        if self._values is None and not on_policy:
+            return oracle.surrogate(problem)
         own = self.settings
         fresh = sample(problem.mdp, problem.logits, own.n_outer, own.horizon, generator=self._rollout("outer"))
         if self._values is not None:
             self._values.update(fresh, problem.mdp.rewards, problem.mdp.discount)
-        if isinstance(oracle, Sampled) and oracle.trajectories is None:
-            return replace(oracle, trajectories=fresh)
-        return oracle
+        if isinstance(oracle, Sampled) and on_policy:
+            return oracle.estimator.surrogate(oracle.steps(problem, fresh))
+        return oracle.surrogate(problem)
 
     def _oracle(self, role: str, theta: Tensor, problem: Problem) -> Oracle:
         if self.sources[role] == "exact":

@@ -72,7 +72,10 @@ class LOLASettings:
     share_samples: bool = False
     """One sample for the look-ahead's value and derivative (published for Figure 3(a)), or a fresh one for each."""
     buffer_size: int = 1024
-    """Plays of the current and past policies that are kept where a source is "off"; at first, of the initial ones."""
+    """Plays of the current and past policies that are kept where a source is "off"; at first, of the initial ones.
+
+    They are plays at θ⁰, of the two who learn; at K > 1 the later look-ahead steps reweight the same ones to θᵏ.
+    """
     n_fresh: int = 256
     """Plays that join the buffer in an update, for each source that is "off" (published: 128 by each player)."""
     estimator: str = "DiCE"

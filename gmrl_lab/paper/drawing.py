@@ -192,11 +192,17 @@ def _training(table: pd.DataFrame) -> go.Figure:
     panels: list[Panel] = []
     for (algorithm, steps), part in table.groupby(["algorithm", "n_inner_steps"], sort=False):
         traces = []
-        for i, estimator in enumerate(dict.fromkeys(part["estimator"])):
+        names = [str(name) for name in dict.fromkeys(part["estimator"])]
+        sampled = [name for name in names if name != "exact"]
+        for estimator in names:
             at = curve(part[part["estimator"] == estimator], "outer_step", "meta_objective")
             x, mean, low, high = (at[name].tolist() for name in ("outer_step", "mean", "low", "high"))
-            middle, spread = band(x, mean, low, high, str(estimator), i)
-            traces += [spread, middle | {"legendgroup": str(estimator), "showlegend": not panels}]
+            middle, spread = band(
+                x, mean, low, high, estimator, sampled.index(estimator) if estimator in sampled else 0
+            )
+            if estimator == "exact":  # the truth has no spread
+                middle, spread = middle | {"line": {"color": OKABE_ITO["black"], "width": 2}}, {}
+            traces += [*([spread] if spread else []), middle | {"legendgroup": estimator, "showlegend": not panels}]
         axes = {"title": {"text": "outer step"}}, {"title": {"text": "J<sup>K</sup>(φ)"}}
         panels.append(Panel(f"{algorithm}, K = {steps}", traces, x=axes[0], y=axes[1]))
     return grid(panels, 2)

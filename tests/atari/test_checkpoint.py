@@ -1,5 +1,7 @@
 """Checkpoints and the logger: what was written comes back bit for bit, and nothing wrong is taken or overwritten."""
 
+import hashlib
+import io
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +45,23 @@ def test_the_state_comes_back(path: Path) -> None:
         else:
             assert got == wanted
     assert [file.name for file in path.parent.iterdir()] == ["checkpoint.pt"], "no temporary file is left"
+
+
+@pytest.mark.parametrize("words", ["", "x", "xx", "xxx"])
+def test_a_checkpoint_is_packed_and_older_ones_are_not(path: Path, words: str) -> None:
+    """Half of the numbers are 0, as the running means of units that no input reaches, and the others have one size."""
+    weight = torch.randn(200_000, generator=torch.Generator().manual_seed(0))
+    state = {"weight": torch.cat([weight, torch.zeros(200_000)]), "words": words}
+    buffer = io.BytesIO()
+    torch.save({"identity": IDENTITY, "state": state}, buffer)
+    ckpt.save_checkpoint(path, IDENTITY, state)
+    assert path.stat().st_size < 0.45 * len(buffer.getvalue())
+    packed = ckpt.load_checkpoint(path, IDENTITY)
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest().encode()
+    path.write_bytes(ckpt.HEADER + digest + b"\n" + buffer.getvalue())
+    for found in (packed, ckpt.load_checkpoint(path, IDENTITY)):
+        assert found["words"] == words
+        assert torch.equal(found["weight"], state["weight"])
 
 
 def test_another_runs_checkpoint_is_refused_and_left(path: Path) -> None:

@@ -1,10 +1,12 @@
 """The report of an estimator in a real JupyterLab, and the table of statements that leads to headings."""
 
+import time
 from collections.abc import Iterator
 
 import nbformat
 import pytest
 from lab import Browser, JupyterLab, NotebookPage
+from playwright.sync_api import Locator
 
 pytestmark = pytest.mark.browser
 
@@ -29,9 +31,11 @@ def test_the_report_is_a_page_with_verdicts_and_two_figures(notebook: NotebookPa
     notebook.page.get_by_text("✗ refuted").wait_for()
     assert notebook.page.get_by_text("✓ confirmed").count() == 1
     figures = notebook.page.locator(".js-plotly-plot")
+    summaries = notebook.page.locator(".gmrl-summary")
     figures.nth(1).locator(".scatterlayer path.js-line").first.wait_for(state="attached", timeout=30_000)
+    summaries.nth(1).wait_for(timeout=30_000)
     assert figures.count() == 2
-    assert notebook.page.locator(".gmrl-summary").count() == 2
+    assert summaries.count() == 2
     notebook.screenshot("bench_report")
     notebook.assert_clean()
 
@@ -47,12 +51,19 @@ def test_a_statement_links_its_heading(lab: JupyterLab, browser: Browser) -> Non
         assert not in_view(page, heading)
         page.screenshot("statements")
         link.click()
-        page.page.wait_for_timeout(1500)
-        assert in_view(page, heading)
+        wait_until_in_view(page, heading)
     finally:
         page.close()
 
 
-def in_view(page: NotebookPage, element) -> bool:
+def wait_until_in_view(page: NotebookPage, element: Locator, seconds: float = 30.0) -> None:
+    """Scrolling takes as long as it takes."""
+    end = time.monotonic() + seconds
+    while not in_view(page, element):
+        assert time.monotonic() < end, "the heading was not scrolled into view"
+        page.page.wait_for_timeout(50)
+
+
+def in_view(page: NotebookPage, element: Locator) -> bool:
     box = element.bounding_box() if element.count() else None
     return box is not None and 0 <= box["y"] < page.page.viewport_size["height"]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import nbformat
 import pytest
 from lab import Browser, ExplorerOnPage, JupyterLab, NotebookPage, redraw_latencies
+from playwright.sync_api import Locator
 
 pytestmark = pytest.mark.browser
 
@@ -83,7 +84,7 @@ def explorer(notebook: NotebookPage) -> ExplorerOnPage:
 
 def test_keyboard_moves_slider_and_figure_follows(explorer: ExplorerOnPage) -> None:
     slider = explorer.slider("α, frequency")
-    assert slider.get_attribute("aria-valuetext") == "10"
+    explorer.wait_until(lambda: slider.get_attribute("aria-valuetext") == "10")
     before = explorer.figure.locator(".scatterlayer path.js-line").first.get_attribute("d")
     explorer.press(slider, "ArrowLeft")
     summary = explorer.wait_for_summary("α = 7.5")
@@ -104,7 +105,7 @@ def test_toggles_and_lists_work_by_keyboard(explorer: ExplorerOnPage) -> None:
     sampled = inner.get_by_role("button", name="S")
     assert inner.get_by_role("button", name="E").get_attribute("aria-pressed") == "true"
     explorer.press(sampled, "Enter")
-    assert sampled.get_attribute("aria-pressed") == "true"
+    explorer.wait_until(lambda: sampled.get_attribute("aria-pressed") == "true")
     explorer.control("combobox", "shape").select_option("saw")
 
 
@@ -131,7 +132,7 @@ def test_slow_work_shows_progress_and_can_be_cancelled(explorer: ExplorerOnPage)
     cancel.click()
     cancel.wait_for(state="hidden")
     assert "100% done" not in explorer.summary
-    assert "Stopped at" in explorer.root.locator(".gmrl-status").inner_text()
+    explorer.wait_until(lambda: "Stopped at" in explorer.root.locator(".gmrl-status").inner_text())
 
 
 def test_a_slider_interrupts_slow_work(explorer: ExplorerOnPage) -> None:
@@ -160,6 +161,7 @@ def test_every_control_has_a_name(explorer: ExplorerOnPage) -> None:
 
 
 def test_nothing_offers_to_share_the_figure(explorer: ExplorerOnPage) -> None:
+    explorer.root.locator('.modebar-btn[data-title="Reset axes"]').first.wait_for(state="attached")
     titles = explorer.root.locator(".modebar-btn").evaluate_all("nodes => nodes.map(node => node.dataset.title)")
     assert "Reset axes" in titles
     assert not [title for title in titles if "hare" in title or "loud" in title]
@@ -173,11 +175,16 @@ def test_every_key_press_redraws(explorer: ExplorerOnPage) -> None:
 
 def test_narrow_window(lab: JupyterLab, browser: Browser, notebook: NotebookPage, explorer: ExplorerOnPage) -> None:
     notebook.page.set_viewport_size({"width": 760, "height": 2400})
-    notebook.page.wait_for_timeout(500)
-    width = explorer.root.bounding_box()["width"]
-    explorer.wait_until(lambda: explorer.figure.bounding_box()["width"] < width)
+    explorer.wait_until(lambda: 0 < width(explorer.root) < 760, 30)
+    explorer.wait_until(lambda: 0 < width(explorer.figure) < width(explorer.root), 30)
     explorer.screenshot("framework-narrow")
     notebook.page.set_viewport_size({"width": 1400, "height": 2400})
+
+
+def width(element: Locator) -> float:
+    """On the page; 0 while it is being drawn anew."""
+    box = element.bounding_box() if element.count() else None
+    return box["width"] if box else 0.0
 
 
 def test_nothing_complained(notebook: NotebookPage, explorer: ExplorerOnPage) -> None:

@@ -17,9 +17,9 @@ def notebook(lab: JupyterLab, browser: Browser) -> Iterator[NotebookPage]:
 
 
 def test_the_self_check_is_content(notebook: NotebookPage) -> None:
-    output = notebook.page.locator(".jp-OutputArea-output").first.inner_text()
-    assert "Everything is here" in output
-    assert "✗" not in output
+    first = notebook.page.locator(".jp-OutputArea-output").first
+    first.filter(has_text="Everything is here").wait_for()
+    assert "✗" not in first.inner_text()
 
 
 def test_the_tour(notebook: NotebookPage) -> None:

@@ -37,7 +37,7 @@ def test_the_baseline_by_keyboard(explorer: ExplorerOnPage) -> None:
     exact = explorer.control("group", "V̂, value baseline").get_by_role("button", name="exact")
     explorer.press(exact, "Enter")
     explorer.wait_for_summary("exact values as baseline")
-    assert exact.get_attribute("aria-pressed") == "true"
+    explorer.wait_until(lambda: exact.get_attribute("aria-pressed") == "true")
 
 
 def test_one_step_teaches_nothing(explorer: ExplorerOnPage) -> None:
@@ -57,6 +57,7 @@ def test_names_for_a_screen_reader(notebook: NotebookPage, explorer: ExplorerOnP
     explorer.screenshot("lesson-01-explorer")
     assert explorer.violations() == []
     figures = notebook.page.locator('svg[role="img"]')
+    explorer.wait_until(lambda: figures.count() >= 4, 30)
     labels = figures.evaluate_all("nodes => nodes.map(node => node.getAttribute('aria-label'))")
     assert len(labels) == 4
     assert labels[0].startswith("2 states, 2 actions: in bare, wait (probability 0.5) pays 0 and leads to full")

@@ -1,10 +1,10 @@
-"""Run the benchmarks and print one table; `--write` puts it into benchmarks/README.md.
+"""Run the benchmarks and print their tables; `--write` puts each into benchmarks/README.md when it is done.
 
     make bench                        everything, some minutes
     python -m benchmarks sampler …    the named ones
 
 Ratios compare two ways of doing the same work in one run. Absolute times are medians of repeated calls; what else the
-machine was doing stands above the table, since these numbers mean little on a busy one.
+machine was doing stands above each table, since these numbers mean little on a busy one.
 """
 
 import argparse
@@ -56,14 +56,14 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def write(report: str) -> None:
-    """Put the report between the marks in the README, written aside and renamed."""
+def write(reports: dict[str, str]) -> None:
+    """Put each report under its name between the marks in the README, written aside and renamed; others stay."""
     text = README.read_text(encoding="utf-8")
-    pattern = re.compile(f"{BEGIN}.*{END}", re.DOTALL)
-    if not pattern.search(text):
-        sys.exit(f"{README.name} has no lines {BEGIN} and {END} to write between.")
+    start, kept, rest = re.split(f"(?s){BEGIN}\n(.*?){END}", text, maxsplit=1)
+    sections = dict(re.findall(r"(?ms)^### (\w+)\n\n(.*?)\n\n(?=^### |\Z)", kept)) | reports
+    parts = "".join(f"### {name}\n\n{sections[name]}\n\n" for name in cases.ALL if name in sections)
     fresh = README.with_suffix(".tmp")
-    fresh.write_text(pattern.sub(lambda _: f"{BEGIN}\n{report}\n{END}", text), encoding="utf-8")
+    fresh.write_text(f"{start}{BEGIN}\n{parts}{END}{rest}", encoding="utf-8")
     fresh.replace(README)
 
 
@@ -71,18 +71,15 @@ def main() -> None:
     """Parse the command line, run, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", choices=[*cases.ALL, []], help="which; all by default")
-    parser.add_argument("--write", action="store_true", help="update benchmarks/README.md")
+    parser.add_argument("--write", action="store_true", help="update these in benchmarks/README.md")
     arguments = parser.parse_args()
-    heading = machine()
-    print(heading, flush=True)
-    rows: list[Row] = []
     for name in arguments.names or cases.ALL:
         print(f"... {name}", file=sys.stderr, flush=True)
-        rows += cases.ALL[name]()
-    report = f"{heading}\n\n{table(rows)}"
-    print("\n" + table(rows))
-    if arguments.write:
-        write(report)
+        heading = machine()
+        report = f"{heading}\n\n{table(cases.ALL[name]())}"
+        print(f"\n### {name}\n\n{report}", flush=True)
+        if arguments.write:
+            write({name: report})
 
 
 if __name__ == "__main__":

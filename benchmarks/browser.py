@@ -33,6 +33,8 @@ EXPLORERS = {
     "10_lirpg_experiments": ("LIRPG: which Hessian, how many steps", ("K,", "|τ|,")),
     "11_lola": ("Two learners, one dilemma", ("K,", "α,")),
     "12_lola_bias": ("Which part must be exact?", ("|τ|,",)),
+    "13_mgrl": ("One meta-gradient through K updates", ("K,", "α,")),
+    "14_mgrl_atari": ("Short games end first", ("p,",)),
 }
 """Lesson → the title of its explorer, and the sliders that are timed."""
 

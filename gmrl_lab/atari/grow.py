@@ -27,6 +27,8 @@ def grow(
     """The graph of all windows from a source's start states.
 
     Two states after equally many steps are one if emulator and frames are equal in them, byte for byte.
+    States after five steps, for each start state: 17 in Qbert, where 7,776 windows differ in their actions, 200 in
+    BeamRider, 2,400 in Assault. In Alien there are over 600 after four steps, in Asteroids over 1,400 after three.
 
     Args:
         source: a game, and the policy and the critic of a checkpoint.
@@ -47,7 +49,8 @@ def grow(
         after = _States()
         moves = list(_moves(source, states, after, f"step {t + 1} of {horizon}", progress))
         if len(after) > limit:
-            words = f"at most {limit} (`limit`): fewer start states, or reference='LoadedDiCE' on the checkpoint itself"
+            words = f"at most {limit} (`limit`), which suits Qbert, BeamRider and Assault: take fewer start states, or "
+            words += "reference='LoadedDiCE' on the checkpoint itself"
             raise bad("source", f"{len(after)} states of {source.made['game']} after {t + 1} steps", words)
         layers.append(_layer(source, states, seen, moves, source.network.n_actions, len(after)))
         states = after

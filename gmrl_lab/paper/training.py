@@ -8,12 +8,15 @@ from torch import Tensor
 
 import gmrl_lab as gl
 from gmrl_lab._validate import check_choice, check_positive, check_whole
+from gmrl_lab.learners.adam import Adam
 from gmrl_lab.meta import EXACT
 from gmrl_lab.oracles import Oracle
 from gmrl_lab.paper.cells import ESTIMATORS, Row, mdps, sampled
 from gmrl_lab.paper.settings import Table2
 
 ALGORITHMS = ("MAML", "LIRPG")
+TOGETHER = 100
+"""Meta-parameters whose return is computed in one batch."""
 BIAS_ALONE = "expected "
 """Before an estimator's name: all is exact but the Hessian, which is what the estimator gives on average."""
 
@@ -54,25 +57,30 @@ class Training:
 
 def train(training: Training, table: Table2, seed: int) -> Tensor:
     """J^K(φ), exact, before each outer step and after the last: `(n_outer_steps + 1, n_runs)`, the mean over MDPs."""
-    return torch.stack(list(training_steps(training, table, seed)))
+    passed = list(_passed(training, table, seed))
+    at_once = max(1, TOGETHER // training.n_runs)
+    parts = (torch.stack(passed[first : first + at_once]) for first in range(0, len(passed), at_once))
+    reached = [_reached(training, table, part.flatten(0, 1)).unflatten(0, part.shape[:2]) for part in parts]
+    return torch.cat(reached)
 
 
 def training_steps(training: Training, table: Table2, seed: int) -> Iterator[Tensor]:
     """The rows of `train`, each as soon as it is known."""
-    own = training.algorithm == "MAML"
-    zeros = torch.zeros(table.n_states, table.n_actions, dtype=torch.float64)
-    task = gl.MAML(mdps(table)) if own else gl.LIRPG(mdps(table), zeros)
-    phi = zeros.expand(training.n_runs, 1 if own else table.n_mdps, *zeros.shape).clone().requires_grad_()
+    return (_reached(training, table, phi) for phi in _passed(training, table, seed))
+
+
+def _passed(training: Training, table: Table2, seed: int) -> Iterator[Tensor]:
+    """φ before each outer step and after the last, `(n_runs, 1 or n_mdps, S, A)`."""
+    task, own = _task(training, table), training.algorithm == "MAML"
+    phi = torch.zeros(training.n_runs, 1 if own else table.n_mdps, *task.phi_shape, dtype=torch.float64)
     oracles = _oracles(training, table)
     generators = gl.generators(seed, training.n_runs)
-    adam = torch.optim.Adam([phi], lr=training.outer_lr, maximize=True)
-    step = (table.n_inner_steps, table.inner_lr)
-    yield _reached(task, phi.detach(), *step)
+    adam = Adam(phi, training.outer_lr)
+    yield phi
     for _ in range(training.n_outer_steps):
-        found = gl.meta_gradient(task, phi, *step, *oracles, generator=generators)
-        phi.grad = found.mean(1, keepdim=True) if own else found
-        adam.step()
-        yield _reached(task, phi.detach(), *step)
+        found = gl.meta_gradient(task, phi, table.n_inner_steps, table.inner_lr, *oracles, generator=generators)
+        phi = phi - adam.step(found.mean(1, keepdim=True) if own else found)
+        yield phi
 
 
 def meta_training(
@@ -107,10 +115,17 @@ def _oracles(training: Training, table: Table2) -> tuple[Oracle, Oracle, Oracle]
     return EXACT, gl.Expected(ESTIMATORS[name], table.horizon, baseline=gl.Baseline(0.0)), EXACT  # type: ignore[arg-type]
 
 
-def _reached(task: gl.Task, phi: Tensor, n_inner_steps: int, inner_lr: float) -> Tensor:
-    """J^K(φ) for each run, `(n_runs,)`: K exact steps, then the exact return."""
+def _task(training: Training, table: Table2) -> gl.Task:
+    if training.algorithm == "MAML":
+        return gl.MAML(mdps(table))
+    return gl.LIRPG(mdps(table), torch.zeros(table.n_states, table.n_actions, dtype=torch.float64))
+
+
+def _reached(training: Training, table: Table2, phi: Tensor) -> Tensor:
+    """J^K(φ) for each φ, `(n,)`: K exact steps, then the exact return."""
+    task = _task(training, table)
     batch = (phi.shape[0], task.batch_shape[0])
     theta = task.theta_0(phi).expand(*batch, *task.theta_shape).clone().requires_grad_()
-    for _ in range(n_inner_steps):
-        theta = (theta + inner_lr * task.inner_update(phi, theta, EXACT)).detach().requires_grad_()
+    for _ in range(table.n_inner_steps):
+        theta = (theta + table.inner_lr * task.inner_update(phi, theta, EXACT)).detach().requires_grad_()
     return EXACT.surrogate(task.outer(phi, theta.detach())).mean(1)

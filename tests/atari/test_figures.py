@@ -1,11 +1,14 @@
 """Learning curves: the statistics against their definitions, and titles that cannot hide the scale."""
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
 from gmrl_lab.atari import figures
+from gmrl_lab.atari.environments import GAMES
 from gmrl_lab.atari.grid import run_name
 
 
@@ -132,9 +135,17 @@ def test_what_cannot_be_drawn_is_named() -> None:
         figures.shipped("pong")
 
 
-def test_what_is_shipped_says_what_made_it_and_can_be_drawn() -> None:
-    table = figures.shipped("proof")
+@pytest.mark.parametrize(
+    ("name", "games", "n_seeds", "n_steps"),
+    [("proof", tuple(GAMES), 1, 50_000), ("reduced", ("Qbert", "Assault"), 3, 150_000)],
+)
+def test_what_is_shipped_says_what_made_it_and_can_be_drawn(
+    name: str, games: tuple[str, ...], n_seeds: int, n_steps: int
+) -> None:
+    table = figures.shipped(name)
     runs_in = {run_name(*run): rows for run, rows in table.groupby(["game", "variant", "seed"])}
+    assert set(runs_in) == {run_name(*run) for run in product(games, ("a2c", "mgrl", "mgrl-lvc"), range(n_seeds))}
+    assert table.attrs["steps"] == n_steps
     for each in ("commands", "commits", "steps_per_second"):
         assert set(table.attrs[each]) == set(runs_in)
     assert all(rows["step"].max() >= table.attrs["steps"] for rows in runs_in.values())

@@ -61,7 +61,7 @@ def test_a_killed_grid_leaves_no_worker_behind_and_resumes(tmp_path: Path) -> No
     command = [sys.executable, "-m", "gmrl_lab.cli", "train-grid", "--jobs", "2", "--out", str(tmp_path), *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(module.__file__).parents[2])}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    finished, end = tmp_path / "finished", time.monotonic() + 240
+    finished, end = tmp_path / "finished", time.monotonic() + 600
     while not list(finished.glob("*.parquet")):
         assert process.poll() is None
         assert time.monotonic() < end

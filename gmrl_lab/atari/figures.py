@@ -7,6 +7,7 @@ faint, without a band.
 """
 
 from collections.abc import Iterator
+from math import nan
 
 import numpy as np
 import numpy.typing as npt
@@ -118,7 +119,8 @@ def draw(figure: str, table: pd.DataFrame) -> go.Figure:
         for column in columns:
             title = scale_words(str(game), runs) if column == columns[0] else ""
             axis = {"title": {"text": titles[column]}}
-            panels.append(Panel(title, list(_traces(runs, column, legend=not panels)), x=_STEPS, y=axis))
+            traces = [*([] if panels else _legend(table)), *(list(_traces(runs, column)) or [_nothing(runs)])]
+            panels.append(Panel(title, traces, x=_STEPS, y=axis))
     across = 4 if figure == "11" else min(2, len(panels))
     margin = {"l": 56, "r": 12, "t": 52, "b": 88}  # above for titles of two lines
     return grid(panels, across, row_height=300 if across == 4 else 360, margin=margin, hovermode="closest")
@@ -143,7 +145,7 @@ def shipped(name: str) -> pd.DataFrame:
     return read("atari", name, "name")
 
 
-def _traces(runs: pd.DataFrame, column: str, *, legend: bool) -> Iterator[Trace]:
+def _traces(runs: pd.DataFrame, column: str) -> Iterator[Trace]:
     """A line for each variant, in the same style everywhere; its band where there are several seeds."""
     for index, (variant, label) in enumerate(VARIANTS.items()):
         known = runs[(runs["variant"] == variant) & runs[column].notna()]
@@ -151,15 +153,30 @@ def _traces(runs: pd.DataFrame, column: str, *, legend: bool) -> Iterator[Trace]
             continue
         at = curve(known, column)
         begin = int((at["games"] < SCORED).sum()) if column == "score" else 0
-        group = {"legendgroup": label, "showlegend": legend}
+        group = {"legendgroup": label, "showlegend": False}
         if begin:
             line, _ = _line(at[: begin + 1], f"{label}, fewer than {SCORED} games", index)
-            yield {**line, **group, "showlegend": legend and begin == len(at), "opacity": FAINT}
+            yield {**line, **group, "opacity": FAINT}
         if begin < len(at):
             line, spread = _line(at[begin:], label, index)
             if at["n_seeds"].iloc[0] > 1:
                 yield spread
             yield {**line, **group}
+
+
+def _legend(table: pd.DataFrame) -> Iterator[Trace]:
+    """A key for each variant, drawn nowhere: a panel may have all of its curves faint, or none."""
+    for index, (variant, label) in enumerate(VARIANTS.items()):
+        if variant in set(table["variant"]):
+            nowhere = [nan]
+            line, _ = band(nowhere, nowhere, nowhere, nowhere, label, index)
+            yield {**line, "legendgroup": label, "showlegend": True}
+
+
+def _nothing(runs: pd.DataFrame) -> Trace:
+    """What a panel says where nothing is known."""
+    x, text = [0, runs["step"].max() / 2, runs["step"].max()], ["", "no game has ended", ""]
+    return {"type": "scatter", "mode": "text", "x": x, "y": [0, 0, 0], "text": text, "showlegend": False}
 
 
 def _line(at: pd.DataFrame, name: str, index: int) -> tuple[Trace, Trace]:

@@ -6,7 +6,7 @@ score, games (finished so far), entropy (the policy's), and the four meta-parame
 faint, without a band.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -118,7 +118,9 @@ def draw(figure: str, table: pd.DataFrame) -> go.Figure:
         for column in columns:
             title = scale_words(str(game), runs) if column == columns[0] else ""
             axis = {"title": {"text": titles[column]}}
-            panels.append(Panel(title, list(_traces(runs, column, legend=not panels)), x=_STEPS, y=axis))
+            traces = list(_traces(runs, column)) or [_words("no game has ended", int(runs["step"].max()))]
+            panels.append(Panel(title, traces, x=_STEPS, y=axis))
+    _name_each_once([trace for panel in panels for trace in panel.traces])
     across = 4 if figure == "11" else min(2, len(panels))
     margin = {"l": 56, "r": 12, "t": 52, "b": 88}  # above for titles of two lines
     return grid(panels, across, row_height=300 if across == 4 else 360, margin=margin, hovermode="closest")
@@ -143,7 +145,7 @@ def shipped(name: str) -> pd.DataFrame:
     return read("atari", name, "name")
 
 
-def _traces(runs: pd.DataFrame, column: str, *, legend: bool) -> Iterator[Trace]:
+def _traces(runs: pd.DataFrame, column: str) -> Iterator[Trace]:
     """A line for each variant, in the same style everywhere; its band where there are several seeds."""
     for index, (variant, label) in enumerate(VARIANTS.items()):
         known = runs[(runs["variant"] == variant) & runs[column].notna()]
@@ -151,10 +153,10 @@ def _traces(runs: pd.DataFrame, column: str, *, legend: bool) -> Iterator[Trace]
             continue
         at = curve(known, column)
         begin = int((at["games"] < SCORED).sum()) if column == "score" else 0
-        group = {"legendgroup": label, "showlegend": legend}
+        group = {"legendgroup": label, "legendrank": index, "showlegend": False}
         if begin:
             line, _ = _line(at[: begin + 1], f"{label}, fewer than {SCORED} games", index)
-            yield {**line, **group, "showlegend": legend and begin == len(at), "opacity": FAINT}
+            yield {**line, **group, "opacity": FAINT}
         if begin < len(at):
             line, spread = _line(at[begin:], label, index)
             if at["n_seeds"].iloc[0] > 1:
@@ -165,6 +167,20 @@ def _traces(runs: pd.DataFrame, column: str, *, legend: bool) -> Iterator[Trace]
 def _line(at: pd.DataFrame, name: str, index: int) -> tuple[Trace, Trace]:
     x, mean, low, high = (at[column].tolist() for column in ("step", "mean", "low", "high"))
     return band(x, mean, low, high, name, index)
+
+
+def _words(words: str, reached: int) -> Trace:
+    """Without a trace a panel has no axes."""
+    x = [0, reached / 2, reached]
+    return {"type": "scatter", "mode": "text", "x": x, "y": [0, 0, 0], "text": ["", words, ""], "showlegend": False}
+
+
+def _name_each_once(traces: Sequence[Trace]) -> None:
+    """Each label stands once in the legend: for its first line, a faint one only where there is no other."""
+    lines = [trace for trace in traces if "legendgroup" in trace]
+    lines.sort(key=lambda trace: "opacity" in trace)
+    for label in dict.fromkeys(trace["legendgroup"] for trace in lines):
+        next(trace for trace in lines if trace["legendgroup"] == label)["showlegend"] = True
 
 
 _STEPS = {"title": {"text": "environment steps"}, "rangemode": "tozero"}

@@ -137,28 +137,6 @@ def test_a_panel_without_a_finished_game_says_so() -> None:
     assert [trace.name for trace in curves(figure)[1:]] == keys(figure)
 
 
-def test_a_legend_names_each_variant_once_and_solid_where_it_can() -> None:
-    """In the first panel no variant has finished 64 games, in the second no game of A2C has ended."""
-    table = runs()
-    table.loc[table["game"] == "Qbert", "games"] = 3
-    table.loc[(table["game"] == "Seaquest") & (table["variant"] == "a2c"), "score"] = np.nan
-    named = [trace for trace in figures.draw("10", table).data if trace.showlegend]
-    few = ", fewer than 64 games"
-    assert [(trace.name, trace.xaxis) for trace in sorted(named, key=lambda trace: trace.legendrank)] == [
-        (f"A2C{few}", "x"),
-        ("3-step MGRL", "x2"),
-        ("3-step MGRL + LVC", "x2"),
-    ]
-
-
-def test_a_panel_says_that_no_game_has_ended() -> None:
-    table = runs()
-    table.loc[table["game"] == "Qbert", "score"] = np.nan
-    empty, *others = figures.draw("10", table).data
-    assert (empty.mode, empty.text[1], empty.x[-1]) == ("text", "no game has ended", 4000)
-    assert {trace.xaxis for trace in others} == {"x2"}
-
-
 def test_meta_parameters_have_a_panel_each_and_leave_the_baseline_out() -> None:
     table = runs(seeds=1)
     figure = figures.draw("11", table)

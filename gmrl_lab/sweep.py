@@ -10,6 +10,7 @@ else is in the grid can change a result. A finished cell is a file at once: what
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -196,7 +197,10 @@ def _computed(
     results = parallel(joblib.delayed(_call)(function, cell, working) for cell in todo)
     bar = {"total": n_found + len(todo), "initial": n_found, "disable": not progress}
     try:
-        yield from tqdm(results, desc=function.__name__.strip("_"), **bar)
+        with warnings.catch_warnings():
+            # joblib renews a process that has grown, and warns of a leak; nothing is lost by it.
+            warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
+            yield from tqdm(results, desc=function.__name__.strip("_"), **bar)
     finally:
         results.close()
         while any(sweep == working for sweep, _ in tuple(IN_FLIGHT)):

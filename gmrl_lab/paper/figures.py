@@ -41,7 +41,8 @@ class Run:
     cache: str | os.PathLike[str] | None = None
     """Folder of finished cells, from which an interrupted run goes on; None keeps none."""
     n_jobs: int | None = None
-    """Workers, threads unless `joblib.parallel_config` says otherwise, which None follows."""
+    """Workers: threads, or processes for more than `MANY` trajectories, unless `joblib.parallel_config` says otherwise,
+    which None follows."""
     progress: bool = True
     """Show a bar with the time left."""
 
@@ -65,7 +66,8 @@ class Run:
         points = [[dict(zip(axes, point, strict=True)) for point in product(*axes.values())] for axes in panels]
         grid = [base | point for part in points for point in part]
         paired = [name for name in PAIRED if name in grid[0]]
-        begun = partial(sweep, cell, grid, seed=self.seed, paired=paired, threads=True, cost=relative_time)
+        quick = sum(trajectories(each) for each in grid) < MANY
+        begun = partial(sweep, cell, grid, seed=self.seed, paired=paired, threads=quick, cost=relative_time)
         found = begun(cache=self.cache, n_jobs=self.n_jobs, progress=self.progress)
         ends = [sum(len(part) for part in points[: i + 1]) * len(found) // len(grid) for i in range(len(points))]
         return [found[start:end].reset_index(drop=True) for start, end in pairwise([0, *ends])]
@@ -75,6 +77,14 @@ def relative_time(settings: Mapping[str, Scalar]) -> float:
     """How long a point takes: K inner steps and an outer one, in each an exact solution that costs 30 trajectories."""
     return (float(settings["n_inner_steps"]) + 1) * (float(settings.get("n_trajectories", 0)) + 30)
 
+
+def trajectories(settings: Mapping[str, Scalar]) -> float:
+    """How many a point is worth in time, over all its MDPs and trials."""
+    return relative_time(settings) * float(settings["n_trials"]) * float(settings["n_mdps"])
+
+
+MANY = 2e6
+"""Above it processes win, though each imports PyTorch anew: threads wait for each other between small tensors."""
 
 PAPER, TABLE_2 = Run(), Table2()
 """Everything as published, without a cache."""

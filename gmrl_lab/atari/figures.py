@@ -6,7 +6,8 @@ score, games (finished so far), entropy (the policy's), and the four meta-parame
 faint, without a band.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from math import nan
 
 import numpy as np
 import numpy.typing as npt
@@ -118,9 +119,8 @@ def draw(figure: str, table: pd.DataFrame) -> go.Figure:
         for column in columns:
             title = scale_words(str(game), runs) if column == columns[0] else ""
             axis = {"title": {"text": titles[column]}}
-            traces = list(_traces(runs, column)) or [_words("no game has ended", int(runs["step"].max()))]
+            traces = [*([] if panels else _legend(table)), *(list(_traces(runs, column)) or [_nothing(runs)])]
             panels.append(Panel(title, traces, x=_STEPS, y=axis))
-    _name_each_once([trace for panel in panels for trace in panel.traces])
     across = 4 if figure == "11" else min(2, len(panels))
     margin = {"l": 56, "r": 12, "t": 52, "b": 88}  # above for titles of two lines
     return grid(panels, across, row_height=300 if across == 4 else 360, margin=margin, hovermode="closest")
@@ -153,7 +153,7 @@ def _traces(runs: pd.DataFrame, column: str) -> Iterator[Trace]:
             continue
         at = curve(known, column)
         begin = int((at["games"] < SCORED).sum()) if column == "score" else 0
-        group = {"legendgroup": label, "legendrank": index, "showlegend": False}
+        group = {"legendgroup": label, "showlegend": False}
         if begin:
             line, _ = _line(at[: begin + 1], f"{label}, fewer than {SCORED} games", index)
             yield {**line, **group, "opacity": FAINT}
@@ -164,23 +164,24 @@ def _traces(runs: pd.DataFrame, column: str) -> Iterator[Trace]:
             yield {**line, **group}
 
 
+def _legend(table: pd.DataFrame) -> Iterator[Trace]:
+    """A key for each variant, drawn nowhere: a panel may have all of its curves faint, or none."""
+    for index, (variant, label) in enumerate(VARIANTS.items()):
+        if variant in set(table["variant"]):
+            nowhere = [nan]
+            line, _ = band(nowhere, nowhere, nowhere, nowhere, label, index)
+            yield {**line, "legendgroup": label, "showlegend": True}
+
+
+def _nothing(runs: pd.DataFrame) -> Trace:
+    """What a panel says where nothing is known."""
+    x, text = [0, runs["step"].max() / 2, runs["step"].max()], ["", "no game has ended", ""]
+    return {"type": "scatter", "mode": "text", "x": x, "y": [0, 0, 0], "text": text, "showlegend": False}
+
+
 def _line(at: pd.DataFrame, name: str, index: int) -> tuple[Trace, Trace]:
     x, mean, low, high = (at[column].tolist() for column in ("step", "mean", "low", "high"))
     return band(x, mean, low, high, name, index)
-
-
-def _words(words: str, reached: int) -> Trace:
-    """Without a trace a panel has no axes."""
-    x = [0, reached / 2, reached]
-    return {"type": "scatter", "mode": "text", "x": x, "y": [0, 0, 0], "text": ["", words, ""], "showlegend": False}
-
-
-def _name_each_once(traces: Sequence[Trace]) -> None:
-    """Each label stands once in the legend: for its first line, a faint one only where there is no other."""
-    lines = [trace for trace in traces if "legendgroup" in trace]
-    lines.sort(key=lambda trace: "opacity" in trace)
-    for label in dict.fromkeys(trace["legendgroup"] for trace in lines):
-        next(trace for trace in lines if trace["legendgroup"] == label)["showlegend"] = True
 
 
 _STEPS = {"title": {"text": "environment steps"}, "rangemode": "tozero"}

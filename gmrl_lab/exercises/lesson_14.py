@@ -222,7 +222,8 @@ APART = Question(
     id="14.apart",
     answer="b",
     why="If the variants are equal, each order of the six scores is equally likely. In 2 · 3! · 3! of 6! orders all "
-    "three of one lie above all three of the other: one in ten. With ten games to look at, expect one.",
+    "three of one lie above all three of the other: one in ten. Figure 4 has two games to look at, and in each the two "
+    "MGRLs are nearly one variant: by chance A2C lies apart somewhere with probability 1 − 0.9² = 19%.",
     hints={
         "a": "That would be so if the bands were what their name says. What is a percentile interval of three runs?",
         "c": "That is the chance that one variant's three runs lie on one side of the true median. How many runs must "

@@ -20,7 +20,7 @@ from gmrl_lab.atari.training import SCALES
 from gmrl_lab.atari.vector import VectorEnvironment
 
 ROUNDS, FEWEST, UPDATES = 12, 3, 2000
-LIMIT = 120.0
+LIMIT = 150.0
 """Seconds after which no further round begins, if the fewest are done; and of the updates whose memory is watched."""
 NETWORKS = {(4, size, size): network for network, size in SCALES.values()}
 STEPS = 320

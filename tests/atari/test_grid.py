@@ -31,7 +31,7 @@ def test_a_grid_goes_on_and_its_runs_can_be_repeated_alone(tmp_path: Path, monke
     )
     monkeypatch.setattr("gmrl_lab.atari.grid.train", None)
     assert_frame_equal(grid(runs, tmp_path, progress=False), table), "nothing is trained again"
-    assert len(draw("4", table).data) == 6, "for each variant early, scored, and a band"
+    assert len(draw("4", table).data) == 2 * 4, "for each variant early, scored, a band, and its name in the legend"
 
 
 def test_a_table_of_runs_says_what_made_each(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """The command line: help that teaches, files where they were asked for, messages instead of tracebacks."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -9,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from command import says
 from pandas.testing import assert_frame_equal
 
 from gmrl_lab import cli, paper
@@ -19,27 +19,10 @@ TINY = ["--table.n-states", "4", "--table.n-actions", "2", "--table.horizon", "4
 CI = ["--scale", "ci", *TINY]
 
 
-def plain(text: str) -> str:
-    """Without colours, frames and line breaks."""
-    return " ".join(re.sub(r"\x1b\[[0-9;]*m|[│╭╮╰╯─]", " ", text).split())
-
-
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "160")
-
-
-def says(arguments: list[str], capsys: pytest.CaptureFixture[str], code: int = 2) -> str:
-    """What an unsuccessful call prints, in one line of words."""
-    try:
-        found = cli.main(arguments)
-    except SystemExit as stop:
-        found = stop.code
-    captured = capsys.readouterr()
-    assert found == code
-    assert "Traceback" not in captured.out + captured.err
-    return plain(captured.out + captured.err)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["figure", "--help"]])

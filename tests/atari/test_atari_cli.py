@@ -1,12 +1,12 @@
 """`gmrl-lab train` and `train-grid`: files where they were asked for, messages instead of tracebacks."""
 
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import tyro
+from command import says
 
 from gmrl_lab import cli
 from gmrl_lab.atari.checkpoint import read_identity
@@ -14,18 +14,6 @@ from gmrl_lab.cli_train import Train, TrainGrid
 from gmrl_lab.sweep import read_table
 
 SHORT = ["--game", "CartPole", "--steps", "1_000", "--n-envs", "8", "--device", "cpu"]
-
-
-def says(arguments: list[str], capsys: pytest.CaptureFixture[str], code: int = 2) -> str:
-    """What a call prints, in one line of words."""
-    try:
-        found = cli.main(arguments)
-    except SystemExit as stop:
-        found = stop.code
-    captured = capsys.readouterr()
-    assert found == code, captured.err
-    assert "Traceback" not in captured.out + captured.err
-    return " ".join(re.sub(r"\x1b\[[0-9;]*m|[│╭╮╰╯─]", " ", captured.out + captured.err).split())
 
 
 def test_a_run_and_its_continuation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

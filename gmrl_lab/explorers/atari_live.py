@@ -198,5 +198,5 @@ def _summary(result: Result) -> str:
     return f"{reached}. Mean of the last {min(row['games'], 64):.0f} finished games {row['score']:.4g}; {fair}."
 
 
-_BLANK: list[Trace] = [{"type": "scatter", "x": [], "y": [], "showlegend": False}]
-"""Axes without a line."""
+_BLANK: list[Trace] = [{"type": "scatter", "x": [None], "y": [None], "showlegend": False}]
+"""Axes without a line: a point that is nowhere, since Plotly scales axes that have no point too late for its lines."""

@@ -51,7 +51,9 @@ function render({ model, el }) {
         // Before it is on the page it has no width, and would be drawn twice.
         while (!plot.isConnected && !gone) await new Promise(requestAnimationFrame)
         if (gone) break
-        const { data, layout } = JSON.parse(model.get("figure"))
+        const figure = model.get("figure")
+        if (figure === "") continue
+        const { data, layout } = JSON.parse(figure)
         plot.style.minHeight = `${layout.height ?? 420}px`
         await Plotly.react(plot, data, layout, CONFIG)
       }
@@ -74,7 +76,11 @@ export default { render }
 
 
 class LiveFigure(LastingWidget):
-    """A widget that shows `content`, as wide as its cell; assign a new figure by `update`."""
+    """A widget that shows `content`, as wide as its cell; assign a new figure by `update`.
+
+    Without `content` nothing is drawn: a figure that grows out of an empty one would, on a slow page, be drawn twice,
+    and Plotly complains of axes that are new and bare (its lines have no place before the axes are scaled).
+    """
 
     _esm = _SCRIPT
     figure = traitlets.Unicode().tag(sync=True)
@@ -82,7 +88,9 @@ class LiveFigure(LastingWidget):
 
     def __init__(self, content: go.Figure | None = None) -> None:
         self.content = go.Figure() if content is None else content
-        super().__init__(figure=self.content.to_json(), plotly=_plotly().model_id, layout={"width": "100%"})
+        super().__init__(
+            figure="" if content is None else content.to_json(), plotly=_plotly().model_id, layout={"width": "100%"}
+        )
 
     def update(self, content: go.Figure) -> None:
         """Show another figure; the page redraws what differs, and a zoom of the reader's stays."""

@@ -54,12 +54,25 @@ explorer = Explorer(
 explorer
 """
 
+LATE = """
+import ipywidgets as widgets
+from gmrl_lab.explorers.figures import LiveFigure
+from gmrl_lab.plots import Panel, side_by_side
+
+late, arrives = LiveFigure(), widgets.Button(description="The first result arrives")
+bare = [{"type": "scatter", "x": [], "y": []}]
+panels = [Panel("bare", bare), Panel("bare too", bare)]
+arrives.on_click(lambda _button: late.update(side_by_side(panels)))
+widgets.VBox([late, arrives])
+"""
+
 
 @pytest.fixture(scope="module")
 def notebook(lab: JupyterLab, browser: Browser) -> Iterator[NotebookPage]:
     cells = [
         nbformat.v4.new_markdown_cell("# A demonstration"),
         nbformat.v4.new_code_cell(textwrap.dedent(DEMO).strip()),
+        nbformat.v4.new_code_cell(LATE.strip()),
         *(nbformat.v4.new_code_cell(f"print('cell', {i})") for i in range(60)),
         nbformat.v4.new_code_cell(""),
         nbformat.v4.new_code_cell("import time; time.sleep(1); print('the ' + 'end')"),
@@ -185,6 +198,13 @@ def width(element: Locator) -> float:
     """On the page; 0 while it is being drawn anew."""
     box = element.bounding_box() if element.count() else None
     return box["width"] if box else 0.0
+
+
+def test_a_figure_that_comes_late_is_drawn_once(notebook: NotebookPage, explorer: ExplorerOnPage) -> None:
+    """Plotly complains when bare axes grow out of an empty figure, which a slow page used to draw first."""
+    notebook.page.get_by_role("button", name="The first result arrives").click()
+    notebook.page.locator("svg").get_by_text("bare too").wait_for()
+    notebook.assert_clean()
 
 
 def test_nothing_complained(notebook: NotebookPage, explorer: ExplorerOnPage) -> None:

@@ -318,6 +318,12 @@ class TestFigure:
         assert sent["layout"]["yaxis"]["type"] == "log"
         assert "annotations" not in sent["layout"]
 
+    def test_without_content_there_is_nothing_to_draw_yet(self) -> None:
+        live = LiveFigure()
+        assert live.figure == ""
+        live.update(go.Figure([go.Bar(y=[1])]))
+        assert json.loads(live.figure)["data"][0]["type"] == "bar"
+
     def test_plotly_is_sent_once_for_all_figures(self) -> None:
         one, two = LiveFigure(), LiveFigure()
         assert one.plotly == two.plotly

@@ -13,8 +13,11 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
+from multiprocessing import parent_process
 from pathlib import Path
+from threading import Thread
 from time import sleep
 from typing import Any
 from uuid import uuid4
@@ -215,11 +218,29 @@ IN_FLIGHT: set[tuple[str, Cell]] = set()
 def _call(function: Callable[..., Rows], cell: Cell, working: str) -> tuple[Cell, pd.DataFrame]:
     """One cell, on one of PyTorch's threads: sums are then added in the same order wherever it runs."""
     torch.set_num_threads(1)
+    _end_with_parent()
     IN_FLIGHT.add((working, cell))
     try:
         return cell, pd.DataFrame(function(**dict(cell.settings), seed=cell.seed))
     finally:
         IN_FLIGHT.discard((working, cell))
+
+
+@cache
+def _end_with_parent() -> None:
+    """A worker whose sweep was killed ends within a second: it would go on with its cell for hours, then wait for more.
+
+    Once for each process; nothing in one that no other started for this.
+    """
+    parent = parent_process()
+    if parent is not None:
+        Thread(target=_watch, args=(parent.pid,), daemon=True).start()
+
+
+def _watch(parent: int | None) -> None:
+    while os.getppid() == parent:
+        sleep(1.0)
+    os._exit(1)
 
 
 def _folder(path: Path) -> Path:

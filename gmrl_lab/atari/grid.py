@@ -6,9 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
-from multiprocessing import parent_process
 from pathlib import Path
-from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -107,8 +105,7 @@ def one_run(game: str, variant: str, run: int, steps: int, setting: str, folder:
     own = Path(folder, run_name(game, variant, run))
     named = {"game": game, "variant": variant, "seed": run, "steps": steps, "scale": setting, "out": own.name}
     command = ["gmrl-lab", "train", *(word for name, value in named.items() for word in (f"--{name}", str(value)))]
-    with _while_parent_lives():
-        return curve_table(training, train(training, folder=own, resume=True, progress=False, command=command))
+    return curve_table(training, train(training, folder=own, resume=True, progress=False, command=command))
 
 
 def _is_finished(own: Path, steps: int) -> bool:
@@ -165,23 +162,6 @@ def record(table: pd.DataFrame, folder: str | os.PathLike[str], command: Sequenc
 def _all_that_occur(words: Sequence[Mapping[str, str]]) -> dict[str, str]:
     names = dict.fromkeys(name for each in words for name in each)
     return {name: " / ".join(dict.fromkeys(each[name] for each in words if name in each)) for name in names}
-
-
-@contextmanager
-def _while_parent_lives() -> Iterator[None]:
-    """A worker whose sweep was killed would go on for hours, beside the one that resumes its run: it ends instead."""
-    parent, done = parent_process(), Event()
-
-    def watch() -> None:
-        while parent is not None and not done.wait(1.0):
-            if os.getppid() != parent.pid:
-                os._exit(1)
-
-    Thread(target=watch, daemon=True).start()
-    try:
-        yield
-    finally:
-        done.set()
 
 
 @contextmanager

@@ -284,8 +284,14 @@ class NotebookPage:
             assert complaints == [], complaints  # in words: pytest explains no assertion outside a test module
         assert self.cell_errors() == []
 
+    def assert_small(self) -> None:
+        """The kernel has needed no more memory than a small laptop has; asked after all cells have run."""
+        peak = self.page.evaluate(_PEAK_MEMORY) / (1e9 if sys.platform == "darwin" else 1e6)
+        assert 0.1 < peak < 1.5, f"{peak} GB"
+
     def close(self) -> None:
-        """Close the page and its context."""
+        """End the kernel, which would keep its memory while other notebooks run, and close the page and its context."""
+        self.page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.shutdown()")
         self.page.context.close()
 
 
@@ -402,6 +408,15 @@ _ALL_RUN = f"""() => {{ {_CELLS}
   const done = cells.filter(cell => cell.executionState === "idle" && cell.executionCount)
   return errors.length > 0 || (cells.length > 0 && done.length === cells.length)
 }}"""
+
+# Nobody sees it: no number for a cell, nothing in the history.
+_PEAK_MEMORY = """async () => {
+  const asked = { peak: "__import__('resource').getrusage(0).ru_maxrss" }
+  const content = { code: "", silent: false, store_history: false, user_expressions: asked }
+  const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel
+  const answer = await kernel.requestExecute(content).done
+  return Number(answer.content.user_expressions.peak.data["text/plain"])
+}"""
 
 _START_CLOCK = """(root) => {
   window.gmrlLatency = null

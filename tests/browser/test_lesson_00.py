@@ -47,3 +47,4 @@ def test_the_example_check_asks_the_next_question(notebook: NotebookPage) -> Non
 def test_nothing_complained(notebook: NotebookPage) -> None:
     notebook.screenshot("lesson-00")
     notebook.assert_clean()
+    notebook.assert_small()

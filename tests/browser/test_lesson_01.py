@@ -79,3 +79,4 @@ def test_a_guess_is_drawn_into_the_figure(notebook: NotebookPage) -> None:
 def test_nothing_complained(notebook: NotebookPage) -> None:
     notebook.screenshot("lesson-01")
     notebook.assert_clean()
+    notebook.assert_small()

@@ -28,6 +28,7 @@ def test_runs_without_an_error(notebook: NotebookPage) -> None:
     notebook.screenshot("lesson_08")
     assert notebook.cell_errors() == []
     notebook.assert_clean()
+    notebook.assert_small()
 
 
 def test_buttons_obey_the_keyboard(explorer: ExplorerOnPage) -> None:

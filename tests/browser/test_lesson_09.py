@@ -28,6 +28,7 @@ def test_runs_without_an_error(notebook: NotebookPage) -> None:
     notebook.screenshot("lesson_09")
     assert notebook.cell_errors() == []
     notebook.assert_clean()
+    notebook.assert_small()
 
 
 def test_panel_is_chosen_by_its_letter(explorer: ExplorerOnPage) -> None:

@@ -36,6 +36,7 @@ def test_runs_without_an_error(notebook: NotebookPage) -> None:
     notebook.screenshot("lesson_10")
     assert notebook.cell_errors() == []
     notebook.assert_clean()
+    notebook.assert_small()
 
 
 @pytest.mark.parametrize(

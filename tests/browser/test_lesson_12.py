@@ -28,6 +28,7 @@ def test_runs_without_an_error(notebook: NotebookPage) -> None:
     notebook.screenshot("lesson_12")
     assert notebook.cell_errors() == []
     notebook.assert_clean()
+    notebook.assert_small()
     third = notebook.page.locator(".js-plotly-plot").nth(2)  # Figures 3 and 9 and the explorer are drawn
     third.wait_for(state="attached", timeout=60_000)
 

@@ -38,6 +38,7 @@ def test_runs_without_an_error(notebook: NotebookPage) -> None:
     notebook.screenshot("lesson_14")
     assert notebook.cell_errors() == []
     notebook.assert_clean()
+    notebook.assert_small()
     assert notebook.page.locator(".js-plotly-plot").count() >= 6, "three explorers, Qbert's score, Figures 10 and 11"
 
 

@@ -36,7 +36,7 @@ PYTEST  = $(THREADS) $(VENV)/python -m pytest -n $(WORKERS) --dist loadfile
 help:
 	@echo "make lab        open the lessons in JupyterLab (PORT=8888, BROWSER=0 for no browser)"
 	@echo "make test       lint, types, and the unit, statistical, notebook and browser tests"
-	@echo "make test-slow  the tests that take minutes, and lessons 03 to 14 in a browser"
+	@echo "make test-slow  the tests that take minutes; lessons 03 to 14 and a report in a browser"
 	@echo "make bench      measure speed and memory"
 	@echo "make lint       ruff and mypy alone"
 	@echo "make lock       write requirements.lock anew from pyproject.toml"

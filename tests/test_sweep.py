@@ -188,7 +188,7 @@ def test_a_cell_that_fails_costs_no_other(tmp_path: Path) -> None:
     assert len(parquet(tmp_path)) == 2
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_kill_costs_the_cells_in_flight_alone(tmp_path: Path, log: Path, n_jobs: int) -> None:
     """kill -9 in the middle of a run in another process; the next call gives the uninterrupted table."""
     grid = {"n": list(range(1, 13)), "log": [str(log)], "pause": [0.15]}

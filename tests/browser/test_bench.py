@@ -8,7 +8,7 @@ import pytest
 from lab import Browser, JupyterLab, NotebookPage
 from playwright.sync_api import Locator
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 CELLS = (
     "import gmrl_lab as gl",

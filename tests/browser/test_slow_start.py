@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from lab import Browser, JupyterLab, NotebookPage
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 # anywidget waits for a widget's script by AbortSignal.timeout(2000), and gives up when it fires: here at once.
 NO_PATIENCE = """

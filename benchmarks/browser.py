@@ -59,6 +59,9 @@ def redraw() -> list[Row]:
                 page = NotebookPage(browser, lab, f"{name}.ipynb", height=12000)
                 page.run_all()
                 explorer = page.explorer(title)
+                page.page.set_viewport_size({"width": 1400, "height": 1000})  # a reader's window, and what it costs
+                explorer.root.scroll_into_view_if_needed()
+                page.page.wait_for_timeout(1500)
                 lesson = f"lesson {name[:2]}"
                 rows.append(_redrawn(f"{lesson}, new seed", explorer, explorer.button("New seed"), ["Enter"] * 31))
                 for label in sliders:

@@ -2,12 +2,17 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Generic, TypeVar
+
+import torch
 
 R = TypeVar("R")
 
 # Long enough for the kernel to take in a slider's message, short enough not to be felt.
 PAUSE = 0.01
+# The page draws the first result meanwhile: both at once, on two cores, would take longer than one after the other.
+FIRST_PAUSE = 0.1
 
 
 class Refinement(Generic[R]):
@@ -30,7 +35,7 @@ class Refinement(Generic[R]):
     def start(self, results: Iterator[tuple[float, R]]) -> None:
         """Show the first result now and the others later (now too where no event loop runs). Ends what ran before."""
         self.cancel()
-        self._show(*_first(results))
+        self._show_first(results)
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -41,7 +46,7 @@ class Refinement(Generic[R]):
     def run(self, results: Iterator[tuple[float, R]]) -> None:
         """Show all results now, without the loop."""
         self.cancel()
-        self._show(*_first(results))
+        self._show_first(results)
         self._drain(results)
 
     def cancel(self) -> None:
@@ -50,16 +55,27 @@ class Refinement(Generic[R]):
             self._task.cancel()
             self._task = None
 
+    def _show_first(self, results: Iterator[tuple[float, R]]) -> None:
+        if not self._show_next(results):
+            raise RuntimeError("compute yielded no result; it must yield at least one (progress, result) pair")
+
+    def _show_next(self, results: Iterator[tuple[float, R]]) -> bool:
+        """Compute and show one piece; whether there was one."""
+        with _one_thread():
+            for progress, result in results:
+                self._show(progress, result)
+                return True
+        return False
+
     def _drain(self, results: Iterator[tuple[float, R]]) -> None:
-        for progress, result in results:
-            self._show(progress, result)
+        while self._show_next(results):
+            pass
         self._finished()
 
     async def _refine(self, results: Iterator[tuple[float, R]]) -> None:
         try:
-            await asyncio.sleep(PAUSE)
-            for progress, result in results:
-                self._show(progress, result)
+            await asyncio.sleep(FIRST_PAUSE)
+            while self._show_next(results):
                 await asyncio.sleep(PAUSE)
         except Exception as error:
             self._task = None
@@ -69,7 +85,12 @@ class Refinement(Generic[R]):
             self._finished()
 
 
-def _first(results: Iterator[tuple[float, R]]) -> tuple[float, R]:
-    for pair in results:
-        return pair
-    raise RuntimeError("compute yielded no result; it must yield at least one (progress, result) pair")
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """PyTorch's threads wait for each other between small tensors; and the page needs a core to draw on."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

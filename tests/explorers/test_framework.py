@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+import torch
 
 from gmrl_lab.explorers import (
     Controls,
@@ -300,6 +301,23 @@ class TestRefinement:
             assert explorer.view.buttons["cancel"].layout.display == "none"
 
         asyncio.run(play())
+
+    def test_pieces_are_computed_on_one_thread(self) -> None:
+        seen = []
+
+        def compute(settings: Settings, seed: int) -> Iterator[tuple[float, Result]]:
+            for part in (1, 2):
+                seen.append(torch.get_num_threads())
+                yield part / 2, Result(settings, part, np.arange(2.0))
+
+        before = torch.get_num_threads()
+        torch.set_num_threads(2)
+        try:
+            Explorer(Settings, compute, draw, lambda settings, seed: "", title="threads")
+            assert seen == [1, 1]
+            assert torch.get_num_threads() == 2, "what the reader computes has all threads"
+        finally:
+            torch.set_num_threads(before)
 
     def test_compute_must_yield(self) -> None:
         with pytest.raises(RuntimeError, match="yielded no result"):

@@ -30,13 +30,14 @@ EXPLORERS = {
     "05_hessian_bias": ("The Hessian that an estimator sees", ("|τ|,", "α,")),
     "06_bias_variance_theorem": ("Both sides of Theorem 4.5", ("|τ|,", "α,", "K,")),
     "07_assumptions_and_limits": ("One estimate, two targets", ("α,",)),
+    "08_maml_experiments": ("Figures 5, 6, 7, line by line", ()),
     "10_lirpg_experiments": ("LIRPG: which Hessian, how many steps", ("K,", "|τ|,")),
     "11_lola": ("Two learners, one dilemma", ("K,", "α,")),
     "12_lola_bias": ("Which part must be exact?", ("|τ|,",)),
     "13_mgrl": ("One meta-gradient through K updates", ("K,", "α,")),
     "14_mgrl_atari": ("Short games end first", ("p,",)),
 }
-"""Lesson → the title of its explorer, and the sliders that are timed."""
+"""Lesson → the title of its explorer, and the sliders that are timed. Lesson 09's has neither a seed nor a slider."""
 
 
 def redraw() -> list[Row]:

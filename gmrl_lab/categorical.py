@@ -100,13 +100,14 @@ class Alias:
     def draw(self, row: Tensor, slot: Tensor, rest: Tensor) -> Tensor:
         """One outcome for each row, from the parts of `split`."""
         if self.width == 1:
-            return self._own.index_select(0, row)
+            return self.own.index_select(0, row)
         index = torch.add(slot, row, alpha=self.width)
         over = rest >= self.threshold.index_select(0, index)
         return self.outcome.index_select(0, torch.add(over, index, alpha=2))
 
     @cached_property
-    def _own(self) -> Tensor:
+    def own(self) -> Tensor:
+        """The own outcome of each slot."""
         return self.outcome[::2].contiguous()
 
 

@@ -266,21 +266,32 @@ class _Tables:
         slots, rests = self.transitions.split(moves)
         width, rows = self.policy.width, self.n_states * self.policy.width
         first, from_model = (element * rows).int(), ((element - self.model[element]) * rows).int()
-        state = self.start.draw((element * self.start.width).int(), uniform[:, 0])
-        visited, pairs = [state], []
+        ahead = self._rows_ahead() if self.transitions.width == 1 else None
+        begin = self.start.draw((element * self.start.width).int(), uniform[:, 0])
+        row, pairs = torch.add(first, begin, alpha=width), []
         for draw, slot, rest in zip(draws.unbind(), slots.unbind(), rests.unbind(), strict=True):
-            pair = self.policy.place(torch.add(first, state, alpha=width), draw)
-            state = self.transitions.draw(pair - from_model, slot, rest)
+            pair = self.policy.place(row, draw)
+            if ahead is None:
+                row = torch.add(first, self.transitions.draw(pair - from_model, slot, rest), alpha=width)
+            else:
+                row = ahead.index_select(0, pair)
             pairs.append(pair)
-            visited.append(state)
-        taken = torch.stack(pairs).bitwise_and_(width - 1)  # a row is a power of two
-        states.copy_(torch.stack(visited).t().contiguous())  # in two steps: both have a fast path, one copy has none
-        actions.copy_(taken.t().contiguous())
+        pairs.append(row)
+        taken = torch.stack(pairs).t().contiguous().sub_(first.unsqueeze(-1))
+        actions.copy_(taken[:, :-1] & (width - 1))  # a row is a power of two
+        states.copy_(taken.bitwise_right_shift_(width.bit_length() - 1))
+
+    def _rows_ahead(self) -> Tensor:
+        """For each pair of each batch element the row that it leads to, where no move is left to chance."""
+        width, rows = self.policy.width, self.n_states * self.policy.width
+        led = self.transitions.own.view(-1, rows)[self.model] * width
+        return (led + rows * torch.arange(len(led), dtype=led.dtype, device=led.device).unsqueeze(-1)).flatten()
 
     def _by_time(self, uniform: Tensor) -> tuple[Tensor, Tensor]:
         """The numbers of the actions and of the moves, time first: a step then reads whole lines of memory."""
         if self.transitions.width > 1:
             turned = uniform.t().contiguous()
             return turned[1::2], turned[2::2]
-        draws = uniform[:, 1::2].t().contiguous()
+        odd = torch.arange(1, uniform.shape[1], 2, device=uniform.device)
+        draws = uniform.t().index_select(0, odd)  # a third of the time of a strided copy
         return draws, draws  # where there is one outcome, nobody reads the number of a move

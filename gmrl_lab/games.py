@@ -64,10 +64,17 @@ class MatrixGame:
 
         Taught in lesson 03.
         """
+        return self.problem(theta_1, theta_2, 1), self.problem(theta_1, theta_2, 2)
+
+    def problem(self, theta_1: Tensor, theta_2: Tensor, player: int) -> Problem:
+        """That of player 1 or 2 alone, in half the time; arguments and errors as for `problems`.
+
+        Taught in lesson 03.
+        """
         for name, theta in (("theta_1", theta_1), ("theta_2", theta_2)):
             _check_policy(name, theta, self)
-        first, second = self.mdps
-        return Problem(first, _joint(theta_1, theta_2)), Problem(second, _joint(theta_2, theta_1))
+        own, other = (theta_1, theta_2) if player == 1 else (theta_2, theta_1)
+        return Problem(self.mdps[player - 1], _joint(own, other))
 
     def value(self, theta_1: Tensor, theta_2: Tensor) -> tuple[Tensor, Tensor]:
         """Expected discounted sums of both players' payoffs, each `(...)`; arguments and errors as for `problems`.

@@ -129,7 +129,7 @@ class _Run:
         """One meta-update of both players."""
         used, exact_outer, target, sizes = self._meta_gradients()
         self.theta = theta = self.theta - self.adam.step(used)
-        ends = self.game.problems(theta, theta.flip(-2))[0]
+        ends = self.game.problem(theta, theta.flip(-2), 1)
         return Update(
             number=number,
             theta=theta,

@@ -64,8 +64,8 @@ class LOLA(Task):
 
     def inner(self, phi: Tensor, theta: Tensor) -> Problem:
         """The game as the opponent sees it."""
-        return self.game.problems(phi, theta)[1]
+        return self.game.problem(phi, theta, 2)
 
     def outer(self, phi: Tensor, theta: Tensor) -> Problem:
         """The game as the ego sees it."""
-        return self.game.problems(phi, theta)[0]
+        return self.game.problem(phi, theta, 1)

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from gmrl_lab.atari.batch import Batch, NextBatch
-from gmrl_lab.atari.loss import ActorCritic, Hyper, Loss
+from gmrl_lab.atari.loss import ActorCritic, Hyper, Loss, Seen
 from gmrl_lab.atari.meta import Inner, InnerUpdate
 from gmrl_lab.atari.network import Network
 from gmrl_lab.atari.settings import META_PARAMETERS, Table4
@@ -133,10 +134,14 @@ class Learner:
         """
         with torch.no_grad():
             features = self.network.features(parameters, observations.to(self.device))
+        return self.choose(parameters, features, generator).to(observations.device)
+
+    def choose(self, parameters: Parameters, features: Tensor, generator: torch.Generator) -> Tensor:
+        """The same from features of the observations, `(..., N, n_features)`."""
+        with torch.no_grad():
             policy = self.network.logits(parameters, features).softmax(-1)
             draw = torch.rand(policy.shape[:-1], generator=generator, dtype=self.dtype).to(self.device)
-            actions = (policy.cumsum(-1)[..., :-1] <= draw.unsqueeze(-1)).sum(-1)
-        return actions.to(observations.device)
+            return (policy.cumsum(-1)[..., :-1] <= draw.unsqueeze(-1)).sum(-1)
 
     def update(self, state: LearnerState, next_batch: NextBatch) -> tuple[LearnerState, Metrics]:
         """One real update (A2C, "discard") or K of them ("online"), and with MGRL one meta-update.
@@ -153,17 +158,18 @@ class Learner:
         drawn = _Experience(self, state, next_batch)
         lr = linear_decay(self.settings.inner_lr, state.env_steps, self.settings.total_steps)
         phi = state.phi.detach().requires_grad_(self.settings.is_meta)
-        inner, reports = Inner(state.parameters, state.optimiser), []
+        start, reports = Inner(state.parameters, state.optimiser), []
+        inner = start
         for _ in range(self.settings.n_inner if self.settings.is_meta else 1):
-            batch = drawn(inner.parameters)
-            inner, loss, norm = self.inner_update(inner, batch, phi, lr, create_graph=self.settings.is_meta)
+            batch, seen = drawn(inner.moving)
+            inner, loss, norm = self.inner_update(inner, batch, phi, lr, self.settings.is_meta, seen)
             reports.append((loss, norm))
         meta: Metrics = {}
         if self.settings.is_meta:
-            state, meta = self._meta_step(state, phi, inner.parameters, drawn(inner.parameters))
+            state, meta = self._meta_step(state, phi, inner.parameters, *drawn(inner.parameters))
             if self.settings.strategy == "discard":
-                start = Inner(state.parameters, state.optimiser)
-                inner, loss, norm = self.inner_update(start, drawn.batches[0], state.phi, lr)
+                batch, seen = drawn.all[0]
+                inner, loss, norm = self.inner_update(start, batch, state.phi, lr, seen=seen)
                 reports = [(loss, norm)]
         state = replace(
             state,
@@ -172,15 +178,15 @@ class Learner:
             env_steps=state.env_steps + drawn.steps,
             updates=state.updates + len(reports),
             generator=drawn.generator.get_state(),
-            pending=drawn.batches[-1] if self.settings.is_meta and self.settings.strategy == "online" else None,
+            pending=drawn.all[-1][0] if self.settings.is_meta and self.settings.strategy == "online" else None,
         )
         return state, _counters(state, lr) | _losses(reports) | meta | _named("", state.phi.sigmoid())
 
     def _meta_step(
-        self, state: LearnerState, phi: Tensor, parameters: Parameters, outer: Batch
+        self, state: LearnerState, phi: Tensor, parameters: Parameters, outer: Batch, seen: Seen | None
     ) -> tuple[LearnerState, Metrics]:
         """φ after one step of its Adam down the outer loss at θ^K, whose graph leads to `phi`."""
-        loss = self.inner_update.loss.outer(parameters, outer, Hyper.of(self.reference_phi))
+        loss = self.inner_update.loss.outer(parameters, outer, Hyper.of(self.reference_phi), seen)
         (gradient,) = torch.autograd.grad(loss, phi)
         moved, meta_optimiser = self.meta_optimiser.step(
             {"phi": state.phi}, {"phi": gradient}, state.meta_optimiser, self.settings.meta_lr
@@ -196,18 +202,26 @@ class _Experience:
         self._learner, self._next_batch, self._pending = learner, next_batch, state.pending
         self.generator = torch.Generator()
         self.generator.set_state(state.generator)
-        self.batches: list[Batch] = []
+        self.all: list[tuple[Batch, Seen | None]] = []
         self.steps = 0
 
-    def __call__(self, parameters: Parameters) -> Batch:
-        """The next batch: the pending one if there is one, else a new one by the policy of `parameters`."""
+    def __call__(self, parameters: Parameters) -> tuple[Batch, Seen | None]:
+        """The pending batch if there is one, else a new one by the policy of `parameters` and what it has seen."""
         if self._pending is None:
-            batch = self._next_batch(lambda observations: self._learner.act(parameters, observations, self.generator))
+            seen = Seen(parameters, [])
+            batch = self._next_batch(partial(self._act, seen))
             self.steps += batch.size
         else:
-            batch, self._pending = self._pending, None
-        self.batches.append(batch.to(self._learner.device))
-        return self.batches[-1]
+            (batch, self._pending), seen = (self._pending, None), None
+        self.all.append((batch.to(self._learner.device), seen))
+        return self.all[-1]
+
+    def _act(self, seen: Seen, observations: Tensor) -> Tensor:
+        """Actions, and the features that the loss goes on from."""
+        there = observations.to(self._learner.device)
+        seen.features.append(self._learner.network.features(seen.parameters, there))
+        actions = self._learner.choose(seen.parameters, seen.features[-1], self.generator)
+        return actions.to(observations.device)
 
 
 def _counters(state: LearnerState, lr: float) -> Metrics:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from gmrl_lab._validate import bad
 from gmrl_lab.atari.batch import Batch
 from gmrl_lab.atari.network import Network
 from gmrl_lab.atari.settings import Table4
@@ -50,6 +51,35 @@ class Loss:
     entropy: Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What acting has computed on its way: features of the observations at each step, with the graph to θ.
+
+    Args:
+        parameters: θ, with which the features were computed; they serve no other.
+        features: `(*batch, N, n_features)` for each step.
+
+    Taught in lesson 13.
+    """
+
+    parameters: Parameters
+    features: list[Tensor]
+
+    def at(self, parameters: Parameters, n_steps: int) -> Tensor:
+        """The features of all T steps, `(T, *batch, N, n_features)`.
+
+        Raises:
+            ValueError: if they belong to other parameters or to another number of steps.
+        """
+        if parameters is not self.parameters:
+            raise bad("seen", "features at other parameters", "those at the parameters of the loss")
+        if len(self.features) != n_steps:
+            raise bad(
+                "seen", f"features of {len(self.features)} steps", f"one call of the policy for each of {n_steps}"
+            )
+        return torch.stack(self.features)
+
+
 @dataclass(frozen=True)
 class ActorCritic:
     """How the loss is put together.
@@ -77,12 +107,23 @@ class ActorCritic:
         full = settings.variant == "mgrl-full"
         return cls(network, settings.estimator, full, settings.critic_derivative, settings.reward_clip)
 
-    def outer(self, parameters: Parameters, batch: Batch, hyper: Hyper) -> Tensor:
+    def outer(self, parameters: Parameters, batch: Batch, hyper: Hyper, seen: Seen | None = None) -> Tensor:
         """The loss that judges θ^K, `(*batch)`: its policy term alone (as in the published commands), uncorrected."""
         plain = replace(self, estimator=PLAIN, corrected=False, critic_derivative="none")
-        return plain.loss(parameters, batch, hyper).policy
+        return plain.loss(parameters, batch, hyper, seen=seen).policy
 
-    def loss(self, parameters: Parameters, batch: Batch, hyper: Hyper, held: Parameters | None = None) -> Loss:
+    def features(self, parameters: Parameters, observations: Tensor) -> Tensor:
+        """x of the observations of some steps, one step after the other: as acting computes them, to the last digit."""
+        return torch.stack([self.network.features(parameters, seen) for seen in observations])
+
+    def loss(
+        self,
+        parameters: Parameters,
+        batch: Batch,
+        hyper: Hyper,
+        held: Parameters | None = None,
+        seen: Seen | None = None,
+    ) -> Loss:
         """The loss at `parameters`, in which the update differentiates.
 
         Args:
@@ -91,6 +132,10 @@ class ActorCritic:
             hyper: γ_φ, λ_φ and the coefficients.
             held: the same numbers as `parameters`, through which V̂ (critic_derivative "full") and the ratios of the
                 correction depend on θ without being part of the update. None where nothing will differentiate it.
+            seen: what acting at `parameters` has left; None computes the features here.
+
+        Raises:
+            ValueError: if what was seen belongs to other parameters.
 
         With the correction every temporal-difference error δ_l is multiplied by ρ_{0:l}, of all actions up to step l,
         and the entropy at s_t by ρ_{0:t−1}. All of them are 1, and since they depend on θ through `held` alone, they
@@ -101,7 +146,9 @@ class ActorCritic:
         LVC keeps of these the ratio of a term's own action, in the policy term.
         """
         net = self.network
-        features = net.features(parameters, batch.observations[:-1])
+        features = (
+            self.features(parameters, batch.observations[:-1]) if seen is None else seen.at(parameters, batch.n_steps)
+        )
         log_policy = net.logits(parameters, features).log_softmax(-1)
         steps = self.steps(batch, log_policy, *self._critic(features, parameters, held, batch, hyper), hyper)
         entropy = _time_last(-(log_policy.exp() * log_policy).sum(-1))
@@ -122,7 +169,7 @@ class ActorCritic:
         """V̂ of all observations `(T + 1, *batch, N)` and of those at truncation `(m,)`."""
         net, seen, final = self.network, batch.observations, batch.final_observations
         if self.critic_derivative == "full" and held is not None:
-            critic, through = held, net.features(held, seen)
+            critic, through = held, self.features(held, seen)
         else:
             critic = detach(parameters)
             through = torch.cat([features.detach(), net.features(critic, seen[-1:])])
@@ -149,7 +196,7 @@ class ActorCritic:
 
     def _log_ratio(self, held: Parameters, batch: Batch) -> Tensor:
         """log ρ_t as a function of θ through `held`."""
-        log_policy = self.network.logits(held, self.network.features(held, batch.observations[:-1])).log_softmax(-1)
+        log_policy = self.network.logits(held, self.features(held, batch.observations[:-1])).log_softmax(-1)
         log_prob = _taken(log_policy, batch)
         return log_prob - log_prob.detach()
 

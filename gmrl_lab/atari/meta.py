@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from gmrl_lab.atari.batch import Batch
-from gmrl_lab.atari.loss import ActorCritic, Hyper, Loss
+from gmrl_lab.atari.loss import ActorCritic, Hyper, Loss, Seen
 from gmrl_lab.learners.optimisers import Optimiser, OptimiserState, Parameters, clip_by_norm, detach
 
 
@@ -17,6 +18,16 @@ class Inner:
 
     parameters: Parameters
     optimiser: OptimiserState
+
+    @cached_property
+    def held(self) -> Parameters:
+        """θᵏ as a point that a meta-gradient passes through."""
+        return {name: x if x.requires_grad else x.detach().requires_grad_() for name, x in self.parameters.items()}
+
+    @cached_property
+    def moving(self) -> Parameters:
+        """The same numbers, in which the update differentiates, and with which it should act."""
+        return {name: x.view_as(x) for name, x in self.held.items()}
 
     def detach(self) -> "Inner":
         """The same numbers without a graph."""
@@ -40,7 +51,13 @@ class InnerUpdate:
     max_grad_norm: float | None = None
 
     def __call__(
-        self, inner: Inner, batch: Batch, phi: Tensor, lr: float, create_graph: bool = False
+        self,
+        inner: Inner,
+        batch: Batch,
+        phi: Tensor,
+        lr: float,
+        create_graph: bool = False,
+        seen: Seen | None = None,
     ) -> tuple[Inner, Loss, Tensor]:
         """The updated parameters, the loss before, and the norm of its gradient, `(*batch)`.
 
@@ -50,10 +67,10 @@ class InnerUpdate:
             phi: logits of the meta-parameters, `(*batch, 4)`.
             lr: α.
             create_graph: keep what a meta-gradient needs.
+            seen: what acting with `inner.moving` has left; None computes it anew.
         """
-        held = {name: x if x.requires_grad else x.detach().requires_grad_() for name, x in inner.parameters.items()}
-        moving = {name: x.view_as(x) for name, x in held.items()}
-        loss = self.loss.loss(moving, batch, Hyper.of(phi), held if create_graph else None)
+        moving = inner.moving
+        loss = self.loss.loss(moving, batch, Hyper.of(phi), inner.held if create_graph else None, seen=seen)
         found = torch.autograd.grad(loss.total.sum(), list(moving.values()), create_graph=create_graph)
         gradients, norm = clip_by_norm(dict(zip(moving, found)), self.max_grad_norm, phi.ndim - 1)
         return Inner(*self.optimiser.step(inner.parameters, gradients, inner.optimiser, lr)), loss, norm

@@ -3,6 +3,7 @@
 import io
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from gmrl_lab.atari.batch import Batch, Policy
 from gmrl_lab.atari.learner import Learner, LearnerState
+from gmrl_lab.atari.loss import ActorCritic, Loss, Seen
 from gmrl_lab.atari.meta import Inner
 from gmrl_lab.atari.settings import META_PARAMETERS, Table4
 from gmrl_lab.learners.optimisers import Parameters
@@ -100,6 +102,59 @@ def test_online_updates_are_real(variant: str) -> None:
     assert torch.equal(after.pending.actions, world.batches[3].actions)
 
 
+def frames(policy: Policy) -> Batch:
+    """Two steps in each of two environments, the second of which is cut off in the first."""
+    seen = torch.randint(256, (3, 2, 4, 42, 42), dtype=torch.uint8, generator=seeded(1))
+    actions = torch.stack([policy(seen[t]) for t in range(2)])
+    ended = torch.tensor([[False, True], [False, False]])
+    return Batch(seen, actions, torch.ones(2, 2), ended, ended, seen[1, 1:])
+
+
+@pytest.mark.parametrize("strategy", ["online", "discard"])
+@pytest.mark.parametrize("variant", ["a2c", *META])
+def test_what_acting_has_seen_is_what_the_loss_would_compute(
+    variant: str, strategy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In every loss of two updates, bit for bit, and so are both states; an outer batch that waited is seen anew."""
+    one = Learner(Table4(variant, strategy, "small", n_envs=2, n_steps=2), (4, 42, 42), 4)
+    loss, reused = ActorCritic.loss, []
+
+    def compared(self: ActorCritic, parameters: Parameters, batch: Batch, *rest: Any, seen: Seen | None = None) -> Loss:
+        reused.append(seen is not None)
+        if seen is not None:
+            assert torch.equal(seen.at(parameters, 2), self.features(parameters, batch.observations[:-1]))
+        return loss(self, parameters, batch, *rest, seen=seen)
+
+    def twice() -> LearnerState:
+        state, _ = one.update(one.init(0), frames)
+        return one.update(state, frames)[0]
+
+    monkeypatch.setattr(ActorCritic, "loss", compared)
+    found = twice()
+    n_losses = {"a2c": 1, "online": 4, "discard": 5}["a2c" if variant == "a2c" else strategy]
+    assert reused == [True] * n_losses + [variant == "a2c" or strategy == "discard"] + [True] * (n_losses - 1)
+    monkeypatch.setattr(ActorCritic, "loss", lambda *given, seen: loss(*given))
+    assert same(found, twice())
+
+
+def test_features_of_other_parameters_are_refused() -> None:
+    """They would change the update; of other numbers or of the same ones elsewhere in the graph, or of fewer steps."""
+    one, world = learner("a2c"), Signal()
+    state, _ = one.update(one.init(0), world.next_batch)
+    now, before = (Inner(x.parameters, x.optimiser) for x in (state, one.init(0)))
+    features = [one.network.features(before.moving, seen) for seen in world.batches[0].observations[:-1]]
+    assert not torch.equal(
+        torch.stack(features), one.inner_update.loss.features(now.moving, world.batches[0].observations[:-1])
+    )
+    for stale in (Seen(before.moving, features), Seen(now.held, features)):
+        with pytest.raises(ValueError, match="seen: got features at other parameters"):
+            one.inner_update(now, world.batches[0], state.phi, 7e-4, seen=stale)
+    with pytest.raises(
+        ValueError, match="seen: got features of 4 steps, allowed is one call of the policy for each of 5"
+    ):
+        one.inner_update(now, world.batches[0], state.phi, 7e-4, seen=Seen(now.moving, features[1:]))
+
+
 def test_variants_have_the_same_updates_and_other_meta_gradients() -> None:
     """Until φ has moved: the estimators differ in the derivative of an update alone."""
     runs = [learner(variant, inner_lr=0.05).update(learner().init(0), Signal().next_batch) for variant in META]
@@ -171,13 +226,7 @@ def test_it_learns_what_the_signal_means(variant: str) -> None:
 def test_frames_go_through_the_small_network() -> None:
     one = Learner(Table4(network="small", n_envs=2, n_steps=2), (4, 42, 42), 4)
 
-    def next_batch(policy: Policy) -> Batch:
-        seen = torch.randint(256, (3, 2, 4, 42, 42), dtype=torch.uint8, generator=seeded(1))
-        actions = torch.stack([policy(seen[t]) for t in range(2)])
-        ended = torch.tensor([[False, True], [False, False]])
-        return Batch(seen, actions, torch.ones(2, 2), ended, ended, seen[1, 1:])
-
-    state, metrics = one.update(one.init(0), next_batch)
+    state, metrics = one.update(one.init(0), frames)
     assert all(torch.isfinite(torch.tensor(x)) for x in metrics.values())
     assert all(abs(metrics[f"meta_gradient_{name}"]) > 0 for name in META_PARAMETERS)
     assert state.parameters["conv0.weight"].is_contiguous(memory_format=torch.channels_last)

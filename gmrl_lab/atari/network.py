@@ -80,12 +80,12 @@ class Network:
         if not self.convolutions:
             x = observations.to(dtype)
             return _linear(parameters, "hidden", x).tanh() if _LAYERS[self.kind][1] else x
-        frames = observations.flatten(0, -4).contiguous(memory_format=torch.channels_last)
-        x, scale = frames.to(dtype), 1 / 255  # scaling the first weights is cheaper than scaling every frame
+        x = _pixel_by_pixel(observations.flatten(0, -4), dtype)
+        scale = 1 / 255  # scaling the first weights is cheaper than scaling every frame
         for i, (_, _, stride) in enumerate(self.convolutions):
             weight, bias = parameters[f"conv{i}.weight"], parameters[f"conv{i}.bias"]
-            x, scale = (convolve(x, scale * weight, stride) + bias[:, None, None]).relu(), 1.0
-        x = _linear(parameters, "hidden", x.permute(0, 2, 3, 1).flatten(1)).relu()
+            x, scale = convolve(x, scale * weight, stride).add_(bias[:, None, None]).relu_(), 1.0
+        x = _linear(parameters, "hidden", x.permute(0, 2, 3, 1).flatten(1)).relu_()
         return x.reshape(*observations.shape[:-3], -1)
 
     def logits(self, parameters: Parameters, features: Tensor) -> Tensor:
@@ -132,6 +132,15 @@ _LAYERS: dict[str, tuple[tuple[tuple[int, int, int], ...], int]] = {
     "linear": ((), 0),
 }
 """Convolutions and the size of the fully connected layer; 0 for none."""
+
+
+def _pixel_by_pixel(frames: Tensor, dtype: torch.dtype) -> Tensor:
+    """Frames `(n, C, H, W)` as numbers with the C of a pixel side by side; copied plane by plane, which is faster."""
+    n, channels, height, width = frames.shape
+    x = frames.new_empty((n, height, width, channels), dtype=dtype).permute(0, 3, 1, 2)
+    for there, plane in zip(x.unbind(1), frames.unbind(1), strict=True):
+        there.copy_(plane)
+    return x
 
 
 def _linear(parameters: Parameters, name: str, x: Tensor) -> Tensor:

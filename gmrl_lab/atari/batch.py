@@ -82,4 +82,8 @@ Policy = Callable[[Tensor], Tensor]
 """From observations `(..., N, *shape)` to actions `(..., N)`."""
 
 NextBatch = Callable[[Policy], Batch]
-"""Acts with a policy for T steps, going on where it stopped, and returns what it saw."""
+"""Acts with a policy for T steps, going on where it stopped, and returns what it saw.
+
+The policy is called once for each step, in turn, on the observations that the batch then holds: the loss goes on from
+what the policy has computed of them.
+"""

@@ -21,7 +21,8 @@ class Train:
     out: Path
     """Folder of the run."""
     game: str = "Qbert"
-    """One of the paper's eight, or RandomMDP, CartPole, Acrobot, MountainCar."""
+    """Asteroids, Qbert, Tennis, BeamRider, Alien, Assault, DoubleDunk, Seaquest; for a try RandomMDP, CartPole,
+    Acrobot, MountainCar."""
     variant: Literal["a2c", "mgrl", "mgrl-lvc", "mgrl-full"] = "mgrl-lvc"
     """A2C; MGRL by autodiff; with LVC in the policy term, as published; corrected in all terms."""
     steps: int = 40_000_000
@@ -36,8 +37,8 @@ class Train:
     """Of everything random."""
     device: str = "auto"
     """cpu, cuda, or auto: a GPU if there is one."""
-    checkpoint_every: int = 200
-    """Updates (meta-updates with MGRL) that a kill can lose."""
+    checkpoint_every: int = 20
+    """Updates (meta-updates with MGRL) that a kill can lose; Ctrl-C loses none."""
     resume: bool = False
     """Go on from the checkpoint in the folder."""
 
@@ -51,8 +52,10 @@ class Train:
         logger = train(
             run, folder=self.out, resume=self.resume, checkpoint_every=every, device=self.device, command=command
         )
-        print(f"{run.game}, {run.settings.variant}, {run.scale}: {self.steps:,} steps, {logger.n_games} games")
-        print(f"  score, mean of the last 64 games: {logger.score:.4g}")
+        steps = int(logger.metrics["env_steps"].iloc[-1])
+        score = f"score, mean of the last 64 games: {logger.score:.4g}" if logger.n_games else "no game has ended"
+        print(f"{run.game}, {run.settings.variant}, {run.scale}: {steps:,} steps, {logger.n_games} games")
+        print(f"  {score}")
         print(f"  in {self.out}: checkpoint.pt, metrics.parquet, games.parquet")
 
 

@@ -6,11 +6,14 @@ logger.metrics, logger.games, logger.score
 """
 
 import os
+import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from math import isfinite
 from pathlib import Path
+from threading import Event, current_thread, main_thread
 from typing import Any
 
 import torch
@@ -27,7 +30,7 @@ from gmrl_lab.sweep import read_table
 CHECKPOINT = "checkpoint.pt"
 SCALES = {"full": ("full", 84), "reduced": ("small", 42)}
 """Network and size of the picture: as published; and smaller, to see learning on a laptop."""
-CHECKPOINT_EVERY = 200
+CHECKPOINT_EVERY = 20
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,8 @@ def train(
         run: what decides the result.
         folder: for `checkpoint.pt`, `metrics.parquet` and `games.parquet`; None keeps nothing.
         resume: go on from the folder's checkpoint, if it has one.
-        checkpoint_every: learner's updates (meta-updates with MGRL) between checkpoints: what a kill can lose.
+        checkpoint_every: learner's updates (meta-updates with MGRL) between checkpoints: what a kill can lose. Ctrl-C
+            loses nothing: the update is finished and kept first. A second Ctrl-C does not wait for it.
         device: "auto", "cpu", "cuda", …; "auto" takes a GPU if there is one.
         progress: a bar with steps a second and the time left.
         command: what was typed, for the tables' metadata.
@@ -173,6 +177,7 @@ def train(
             checkpoint that is damaged or of other settings; for files that are there though `resume` is off.
         FloatingPointError: if a tensor is no longer finite; it is named, and the last good checkpoint stays.
         ModuleNotFoundError: without the extra [atari] or [lab].
+        KeyboardInterrupt: after Ctrl-C.
 
     Taught in lesson 14.
     """
@@ -186,15 +191,37 @@ def train(
     trainer = Trainer(run, place)
     if stored:
         trainer.load_state_dict(stored)
-    with _bar(trainer, progress) as bar, deterministic(place):
+    with _bar(trainer, progress) as bar, deterministic(place), _interrupt_noted() as interrupted:
         while not trainer.done:
             row = trainer.update()
             bar.set_postfix(score=f"{row['score']:.4g}", games=int(row["games"]), refresh=False)
             bar.update(trainer.state.env_steps - bar.n)
-            if kept and (len(trainer.logger) % checkpoint_every == 0 or trainer.done):
+            if kept and (len(trainer.logger) % checkpoint_every == 0 or trainer.done or interrupted.is_set()):
                 save_checkpoint(kept / CHECKPOINT, run.identity, trainer.state_dict())
                 trainer.logger.write(kept, made)
+            if interrupted.is_set():
+                raise KeyboardInterrupt
     return trainer.logger
+
+
+@contextmanager
+def _interrupt_noted() -> Iterator[Event]:
+    """Inside it the first Ctrl-C is noted and nothing else, so that a checkpoint never falls into an update."""
+    noted = Event()
+    usual = signal.getsignal(signal.SIGINT)
+    if current_thread() is not main_thread() or usual in (None, signal.SIG_IGN):
+        yield noted
+        return
+
+    def note(_number: int, _frame: object) -> None:
+        noted.set()
+        signal.signal(signal.SIGINT, usual)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 def _folder(folder: Path, resume: bool) -> Path:

@@ -66,6 +66,26 @@ def test_a_killed_run_that_resumes_equals_one_that_was_not(tmp_path: Path) -> No
     assert not other.metrics["policy_loss"].equals(through.metrics["policy_loss"]), "a wrong seed would be noticed"
 
 
+def test_ctrl_c_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the middle of an update, long before a checkpoint is due."""
+    run, usual, update = short(steps=1500, variant="mgrl-lvc"), signal.getsignal(signal.SIGINT), Trainer.update
+
+    def interrupted(self: Trainer) -> dict[str, float]:
+        if len(self.logger) == 2:
+            signal.raise_signal(signal.SIGINT)
+        return update(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "update", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            quietly(run, tmp_path, checkpoint_every=1000)
+    assert signal.getsignal(signal.SIGINT) is usual
+    assert len(read_table(tmp_path / "metrics.parquet")[0]) == 3, "the update was finished first"
+    resumed, through = quietly(run, tmp_path, resume=True), quietly(run)
+    same(resumed.metrics, through.metrics)
+    same(resumed.games, through.games)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("game", ["Qbert", "Seaquest"])
 def test_a_killed_atari_run_that_resumes_equals_one_that_was_not(game: str, tmp_path: Path) -> None:

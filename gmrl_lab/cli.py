@@ -32,7 +32,7 @@ class Figure:
 
     number: Annotated[Literal["1", "2", "3", "5", "6", "7", "8", "9", "noise", "training", "all"], tyro.conf.Positional]
     """Its number in the paper; "noise" and "training" are beyond it; "all" is all tabular ones, seconds to minutes;
-    3 and 9, opponent shaping, take half an hour."""
+    3 and 9, opponent shaping, take most of an hour together; for 4, 10 and 11, Atari, see train-grid and lesson 14."""
     scale: Literal["paper", "class", "ci"] = "paper"
     """As published; for a room that waits; to see that it runs."""
     out: Path | None = None
@@ -58,6 +58,8 @@ class Figure:
             print(f"Figure {number}: {len(table)} rows")
             for verdict in paper.verdicts(number, table):
                 print(f"  {verdict}")
+            if self.scale != "paper":
+                print(f"  {self.scale} is too small a scale to judge by; see --scale paper, or what is shipped of it")
             if out := self._path(self.out, f"figure_{number}.parquet"):
                 save(out, table, run, command)
                 print(f"  table: {out}")

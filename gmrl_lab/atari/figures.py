@@ -118,12 +118,14 @@ def draw(figure: str, table: pd.DataFrame) -> go.Figure:
     for game, runs in table.groupby("game", sort=False):
         for column in columns:
             title = scale_words(str(game), runs) if column == columns[0] else ""
-            axis = {"title": {"text": titles[column]}}
-            traces = [*([] if panels else _legend(table)), *(list(_traces(runs, column)) or [_nothing(runs)])]
+            lines = list(_traces(runs, column))
+            axis = {"title": {"text": titles[column]}, **({} if lines else _BARE)}
+            traces = [*([] if panels else _legend(table)), *(lines or [_nothing(runs)])]
             panels.append(Panel(title, traces, x=_STEPS, y=axis))
     across = 4 if figure == "11" else min(2, len(panels))
     margin = {"l": 56, "r": 12, "t": 52, "b": 88}  # above for titles of two lines
-    return grid(panels, across, row_height=300 if across == 4 else 360, margin=margin, hovermode="closest")
+    size = {"gap": 0.12, "row_height": 340} if across == 4 else {"row_height": 360}
+    return grid(panels, across, **size, margin=margin, hovermode="closest")
 
 
 def scale_words(game: str, runs: pd.DataFrame) -> str:
@@ -176,7 +178,11 @@ def _legend(table: pd.DataFrame) -> Iterator[Trace]:
 def _nothing(runs: pd.DataFrame) -> Trace:
     """What a panel says where nothing is known."""
     x, text = [0, runs["step"].max() / 2, runs["step"].max()], ["", "no game has ended", ""]
-    return {"type": "scatter", "mode": "text", "x": x, "y": [0, 0, 0], "text": text, "showlegend": False}
+    return {"type": "scatter", "mode": "text", "x": x, "y": [0.5] * 3, "text": text, "showlegend": False}
+
+
+_BARE = {"range": [0, 1], "showticklabels": False, "ticks": "", "showgrid": False}
+"""Axis of a panel that has no numbers."""
 
 
 def _line(at: pd.DataFrame, name: str, index: int) -> tuple[Trace, Trace]:

@@ -39,6 +39,9 @@ EXPLORERS = {
 }
 """Lesson → the title of its explorer, and the sliders that are timed. Lesson 09's has neither a seed nor a slider."""
 
+PRESSES = 16
+"""Of each control; the first is not counted."""
+
 
 def redraw() -> list[Row]:
     """Key press to redrawn figure of each explorer in a real browser, at its defaults.
@@ -64,9 +67,9 @@ def redraw() -> list[Row]:
                 explorer.root.scroll_into_view_if_needed()
                 page.page.wait_for_timeout(1500)
                 lesson = f"lesson {name[:2]}"
-                rows.append(_redrawn(f"{lesson}, new seed", explorer, explorer.button("New seed"), ["Enter"] * 31))
+                rows.append(_redrawn(f"{lesson}, new seed", explorer, explorer.button("New seed"), ["Enter"] * PRESSES))
                 for label in sliders:
-                    keys = [f"Arrow{'Right' if i % 2 == 0 else 'Left'}" for i in range(31)]
+                    keys = [f"Arrow{'Right' if i % 2 == 0 else 'Left'}" for i in range(PRESSES)]
                     what = f"{lesson}, slider {label.strip(',')} to and fro"
                     rows.append(_redrawn(what, explorer, explorer.slider(label), keys))
                 page.close()
@@ -76,8 +79,10 @@ def redraw() -> list[Row]:
 def _redrawn(what: str, explorer: Any, control: Any, keys: list[str]) -> Row:
     from lab import median_and_p95, redraw_latencies
 
-    median, p95 = median_and_p95(redraw_latencies(explorer, control, keys))
+    goal = "under 200 ms, 95th percentile under 500 ms"
+    try:
+        median, p95 = median_and_p95(redraw_latencies(explorer, control, keys))
+    except AssertionError:  # where a figure stays as it is, nothing is sent
+        return Row(f"redrawn figure, {what}", "not redrawn within 10 s", goal, None)
     measured = f"median {median:.0f} ms, 95th percentile {p95:.0f} ms"
-    return Row(
-        f"redrawn figure, {what}", measured, "under 200 ms, 95th percentile under 500 ms", median < 200 and p95 < 500
-    )
+    return Row(f"redrawn figure, {what}", measured, goal, median < 200 and p95 < 500)

@@ -70,8 +70,9 @@ def test_a_killed_grid_leaves_no_worker_behind_and_resumes(tmp_path: Path) -> No
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "it was killed in the middle"
     assert len(workers) >= 2
+    end = time.monotonic() + 60  # joblib's idle ones would wait for 300 s
     while any(map(alive, workers)):
-        assert time.monotonic() < end
+        assert time.monotonic() < end, "a worker outlived its grid"
         time.sleep(0.1)
     assert len(list(finished.glob("*.parquet"))) < 3
     runs = Grid(("CartPole",), ("a2c",), (0, 1, 2), 16_000)
